@@ -1,0 +1,79 @@
+"""Backpropagation: the walk through the graph against the arrows.
+
+The chain rule, once: a node passes its upstream gradient on to each input, times the local
+derivative (its vjp); a value that was used more than once, a Branch, gets the sum of the shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
+
+from tarograd.graph import Node, Operand
+
+
+def backpropagate(
+    order: Sequence[Operand],
+    upstream: Any,
+    wanted: Collection[Operand],
+    read: Callable[[Operand], Any],
+) -> Iterator[tuple[Operand, Any, tuple[Any, ...]]]:
+    """Walk from the output to the `wanted` operands.
+
+    Args:
+        order: the graph's operands in topological order, the output last.
+        upstream: the gradient that arrives there, of the output's shape.
+        wanted: the operands whose gradients are asked for; nothing else is computed.
+        read: what the rules are given for an operand: its array, so that they run at the speed
+            of NumPy, or the operand itself, so that the backward pass is recorded in its turn.
+
+    Yields:
+        In backward order each operand, its whole gradient, and the shares that its node passed
+        on, one for each input (None where nothing flows).
+    """
+    needed = {id(x) for x in wanted}
+    for x in order:
+        if x.node and x.node.primitive.vjp and any(id(i) in needed for i in x.node.inputs):
+            needed.add(id(x))
+    gradients = {id(order[-1]): upstream} if id(order[-1]) in needed else {}
+    for x in reversed(order):
+        if id(x) not in gradients:
+            continue
+        g = gradients.pop(id(x))
+        inputs = x.node.inputs if x.node else ()
+        shares = _shares(x.node, x, g, needed, read) if x.node else ()
+        yield x, g, shares
+        for i, share in zip(inputs, shares, strict=True):
+            if share is not None:
+                gradients[id(i)] = gradients[id(i)] + share if id(i) in gradients else share
+
+
+def _shares(
+    node: Node, x: Operand, g: Any, needed: set[int], read: Callable[[Operand], Any]
+) -> tuple[Any, ...]:
+    """What the node behind `x` passes on to each of its inputs."""
+    wanted = [isinstance(i, Operand) and id(i) in needed for i in node.inputs]
+    inputs = [read(i) if isinstance(i, Operand) else i for i in node.inputs]
+    vjp, y = node.primitive.vjp, read(x)
+    if isinstance(vjp, tuple):
+        rules = zip(wanted, vjp, strict=True)
+        shares = [r(g, y, *inputs, **node.attributes) if w and r else None for w, r in rules]
+    elif vjp is None or not any(wanted):
+        return (None,) * len(inputs)
+    else:
+        given = vjp(g, y, *inputs, **node.attributes)
+        shares = [s if w else None for w, s in zip(wanted, given, strict=True)]
+    name = node.primitive.name
+    return tuple(_fitting(name, i, s) for i, s in zip(node.inputs, shares, strict=True))
+
+
+def _fitting(name: str, x: Operand, share: Any) -> Any:
+    """The share in the dtype of its input; a share of another shape is a wrong rule."""
+    if share is None:
+        return None
+    if share.shape != x.value.shape:
+        raise ValueError(
+            f"the backward rule of {name!r} gives a gradient of shape {share.shape} "
+            f"to an input of shape {x.value.shape}; the two have to be equal"
+        )
+    return share if share.dtype == x.value.dtype else share.astype(x.value.dtype)

@@ -1,0 +1,468 @@
+"""Tensor: a value that can be differentiated, and the one door through which it is recorded."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from tarograd import numpy_functions as npf
+from tarograd.backward import backpropagate
+from tarograd.graph import Array, Node, Operand, Primitive, current_context, topological_order
+from tarograd.ops import arithmetic, elementwise, shape
+from tarograd.ops.shape import ARRAY
+
+# Behind a Tensor that was computed without recording: no inputs, nothing flows back.
+CONSTANT = Node(Primitive(name="constant", symbol="const", forward=np.asarray), (), {})
+
+
+def frozen(array: Array) -> Array:
+    """The array if nobody can write into it, else a read-only copy."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:
+            array = array.copy()
+            array.flags.writeable = False
+            return array
+        base = base.base
+    return array
+
+
+def _constant(name: str, x: Any) -> Any:
+    """An input of a node: a Tensor, a Python number (which adapts its dtype) or a frozen array."""
+    if isinstance(x, Tensor | bool | int | float):
+        return x
+    if isinstance(x, np.generic):
+        return x.item()
+    array = np.asarray(x)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: an input of type {type(x).__name__}: numbers are needed")
+    return frozen(array)
+
+
+def _cast(x: Any, dtype: np.dtype[Any], kinds: str) -> Any:
+    """A Tensor or array of another float dtype, or of one of the `kinds`, in `dtype`."""
+    if isinstance(x, bool | int | float) or x.dtype == dtype or x.dtype.kind not in kinds:
+        return x
+    return elementwise.cast(x, dtype=dtype) if isinstance(x, Tensor) else frozen(x.astype(dtype))
+
+
+def _aligned(primitive: Primitive, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The inputs in one dtype and, for an elementwise primitive, the Tensors in one shape.
+
+    The dtype is the widest float among them; whole numbers follow it and never decide it.
+    """
+    arrays = [x for x in inputs if isinstance(x, Tensor | np.ndarray)]
+    if len({x.dtype for x in arrays}) > 1:
+        floats = [x.dtype for x in arrays if x.dtype.kind == "f"]
+        if floats:
+            kinds = "fiu" if primitive.elementwise else "fiub"
+            dtype = np.result_type(*floats)
+            inputs = tuple(_cast(x, dtype, kinds) for x in inputs)
+    shapes = {x.shape for x in arrays}
+    if primitive.elementwise and len(shapes) > 1:
+        try:
+            full = np.broadcast_shapes(*shapes)
+        except ValueError as error:
+            listed = " and ".join(str(x.shape) for x in arrays)
+            raise ValueError(
+                f"{primitive.name}: the shapes {listed} do not fit: counted from the right, "
+                "two lengths have to be equal, or one of them 1"
+            ) from error
+        inputs = tuple(
+            shape.repeat(x, shape=full) if isinstance(x, Tensor) and x.shape != full else x
+            for x in inputs
+        )
+    return inputs
+
+
+class Tensor(Operand):
+    """A value in the graph that can be differentiated.
+
+    Args:
+        value: a number, a list of numbers (both become float64) or a float array (which keeps
+            its dtype). The array is copied, so that a later edit cannot spoil the graph.
+        name: how the value is called in errors and drawings.
+
+    Attributes:
+        value: the array; read-only. A leaf takes a new value by assignment.
+        grad: the derivative that `backward` left here, of the shape of `value`, or None.
+        node: the computation it came from, or None for a leaf.
+
+    Raises:
+        TypeError: for an array of integers, bools, complex numbers or objects: those are data,
+            not differentiable.
+
+    Example:
+        >>> apple, count, tax = Tensor(100, "apple"), Tensor(2, "count"), Tensor(1.1, "tax")
+        >>> payment = apple * count * tax
+        >>> payment.backward()
+        >>> print(payment, f"{apple.grad:.12g} {count.grad:.12g} {tax.grad:.12g}")
+        Tensor(220) 2.2 110 200
+    """
+
+    __slots__ = ("__weakref__", "_grad", "_value", "name", "node")
+
+    def __init__(self, value: ArrayLike, name: str | None = None) -> None:
+        if isinstance(value, Tensor):
+            raise TypeError(f"{value!r} is a Tensor already: use it, or its .value")
+        array = np.asarray(value)
+        if array.dtype.kind in "iu" and not isinstance(value, np.ndarray | np.generic):
+            array = array.astype(np.float64)
+        if array.dtype.kind != "f":
+            raise TypeError(
+                f"a Tensor of dtype {array.dtype}, shape {array.shape}: only floats can be "
+                "differentiated; write array.astype(float), or use the array as it is, as data"
+            )
+        self._value = frozen(array)
+        self._grad: Array | None = None
+        self.node: Node | None = None
+        self.name = name
+
+    @classmethod
+    def _computed(cls, value: Any, node: Node) -> Tensor:
+        """The output of a node; the array is ours, so it is locked rather than copied."""
+        tensor = Tensor.__new__(Tensor)
+        array = np.asarray(value)
+        array.flags.writeable = False
+        tensor._value, tensor._grad, tensor.node, tensor.name = array, None, node, None
+        return tensor
+
+    def record(self, primitive: Primitive, inputs: tuple[Any, ...], attributes: Any) -> Tensor:
+        """Compute a primitive and record it: every operation on Tensors comes through here."""
+        inputs = tuple(_constant(primitive.name, x) for x in inputs)
+        if primitive.elementwise or primitive.promotes:
+            inputs = _aligned(primitive, inputs)
+        values = [x._value if isinstance(x, Tensor) else x for x in inputs]
+        y = primitive.forward(*values, **attributes)
+        now = current_context()
+        node = Node(primitive, inputs, attributes, now.group) if now.recording else CONSTANT
+        return Tensor._computed(y, node)
+
+    @property
+    def value(self) -> Array:
+        """The array, read-only; a leaf can be given another one of the same shape."""
+        return self._value
+
+    @value.setter
+    def value(self, value: ArrayLike) -> None:
+        array = np.asarray(value, dtype=self._value.dtype)
+        if self.node is not None:
+            raise AttributeError("the value of a computed Tensor can't be set: only a leaf's")
+        if array.shape != self.shape:
+            raise ValueError(f"a value of shape {array.shape} for {self!r} of shape {self.shape}")
+        self._value = frozen(array)
+
+    @property
+    def grad(self) -> Array | None:
+        """The derivative that `backward` left here, read-only, or None; it can be replaced."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, grad: ArrayLike | None) -> None:
+        array = None if grad is None else frozen(np.asarray(grad, dtype=self.dtype))
+        if array is not None and array.shape != self.shape:
+            raise ValueError(f"a gradient of shape {array.shape} for a value of {self.shape}")
+        self._grad = array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+        return self._value.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the value."""
+        return self._value.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self._value.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self._value.size
+
+    def zero_grad(self) -> None:
+        """Forget the gradient, so that the next `backward` starts from nothing."""
+        self._grad = None
+
+    def backward(self, upstream: ArrayLike | None = None) -> None:
+        """Backpropagate: add the derivative of this value to `.grad` of every leaf behind it.
+
+        Args:
+            upstream: the gradient that arrives here, of this Tensor's shape; 1 for a single
+                number if it is left out.
+
+        Raises:
+            ValueError: without `upstream` for more than one number, or if its shape differs.
+            TypeError: if there is no leaf to differentiate by.
+
+        Example:
+            >>> x = Tensor([1.0, 2.0])
+            >>> (x * x).backward([1.0, 10.0])
+            >>> x.grad
+            array([ 2., 40.])
+        """
+        order = topological_order(self)
+        leaves = [x for x in order if isinstance(x, Tensor) and x.node is None]
+        if not leaves:
+            raise TypeError("backward: this Tensor was computed from constants only")
+        targets = {id(x) for x in leaves}
+        walk = backpropagate(order, upstream_gradient(self, upstream), leaves, lambda x: x.value)
+        for x, g, _ in walk:
+            if id(x) in targets and isinstance(x, Tensor):
+                total = g if x._grad is None else x._grad + g
+                x._grad = np.array(total) if 0 in total.strides else np.asarray(total)
+                x._grad.flags.writeable = False
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if kwargs.get("out") is not None:
+            raise TypeError(f"np.{ufunc.__name__} can't write into an array: write y = a + b")
+        if ufunc not in npf.UFUNCS or method != "__call__" or kwargs:
+            name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+            raise _no_rule(name + "".join(f"({k}=…)" for k in kwargs))
+        return npf.UFUNCS[ufunc](*inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function not in npf.FUNCTIONS:
+            raise _no_rule(function.__name__)
+        return npf.FUNCTIONS[function](*args, **kwargs)
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Array:
+        raise TypeError("a Tensor does not turn into an array by itself; take its .value")
+
+    def __getitem__(self, key: Any) -> Tensor:
+        parts = list(key) if isinstance(key, tuple) else [key]
+        arrays = []
+        for i, part in enumerate(parts):
+            if isinstance(part, Tensor | np.ndarray | list | bool | np.bool_):
+                arrays.append(_index_array(part))
+                parts[i] = ARRAY
+        return self.record(shape.index, (self, *arrays), {"key": tuple(parts)})
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TypeError(
+            "the value of a Tensor can't be edited in place: the graph would no longer know it; "
+            "build the new value, for example with np.where(mask, new, x)"
+        )
+
+    def __len__(self) -> int:
+        return len(self._value)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __float__(self) -> float:
+        return float(self._value)
+
+    def __int__(self) -> int:
+        return int(self._value)
+
+    def item(self) -> float:
+        """The value of a Tensor of one element, as a Python number."""
+        return float(self._value.item())
+
+    def __repr__(self) -> str:
+        named = "" if self.name is None else f", name={self.name!r}"
+        typed = "" if self.dtype == np.float64 else f", dtype={self.dtype}"
+        return f"{str(self)[:-1]}{typed}{named})"
+
+    def __str__(self) -> str:
+        if self.ndim or self.dtype.kind != "f":
+            return f"Tensor({np.array2string(self._value, prefix='Tensor(')})"
+        return f"Tensor({self._value:.{np.finfo(self.dtype).precision - 2}g})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if self.node is not None:
+            raise TypeError("a computed Tensor can't be copied without its graph; copy its .value")
+        copy = type(self)(self._value, self.name)
+        copy._grad = self._grad
+        return copy
+
+    __hash__ = object.__hash__
+
+    def __add__(self, other: Any) -> Tensor:
+        return self.record(arithmetic.add, (self, other), {})
+
+    def __radd__(self, other: Any) -> Tensor:
+        return self.record(arithmetic.add, (other, self), {})
+
+    def __sub__(self, other: Any) -> Tensor:
+        return self.record(arithmetic.subtract, (self, other), {})
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return self.record(arithmetic.subtract, (other, self), {})
+
+    def __mul__(self, other: Any) -> Tensor:
+        return self.record(arithmetic.multiply, (self, other), {})
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return self.record(arithmetic.multiply, (other, self), {})
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return self.record(arithmetic.divide, (self, other), {})
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return self.record(arithmetic.divide, (other, self), {})
+
+    def __pow__(self, other: Any) -> Tensor:
+        return self.record(arithmetic.power, (self, other), {})
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return self.record(arithmetic.power, (other, self), {})
+
+    def __matmul__(self, other: Any) -> Any:
+        return npf.matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return npf.matmul(other, self)
+
+    def __neg__(self) -> Tensor:
+        return self.record(arithmetic.negative, (self,), {})
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return self.record(elementwise.absolute, (self,), {})
+
+    def __invert__(self) -> Tensor:
+        return self.record(elementwise.logical_not, (self,), {})
+
+    def __gt__(self, other: Any) -> Tensor:
+        return self.record(elementwise.greater, (self, other), {})
+
+    def __ge__(self, other: Any) -> Tensor:
+        return self.record(elementwise.greater_equal, (self, other), {})
+
+    def __lt__(self, other: Any) -> Tensor:
+        return self.record(elementwise.less, (self, other), {})
+
+    def __le__(self, other: Any) -> Tensor:
+        return self.record(elementwise.less_equal, (self, other), {})
+
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]  # elementwise, as in NumPy
+        return self.record(elementwise.equal, (self, other), {})
+
+    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]  # elementwise, as in NumPy
+        return self.record(elementwise.not_equal, (self, other), {})
+
+    def sum(self, axis: npf.Axis = None, keepdims: bool = False) -> Tensor:
+        """Sum over `axis`, by default over all elements."""
+        return cast(Tensor, npf.sum(self, axis, keepdims))
+
+    def mean(self, axis: npf.Axis = None, keepdims: bool = False) -> Tensor:
+        """Mean over `axis`."""
+        return cast(Tensor, npf.mean(self, axis, keepdims))
+
+    def max(self, axis: npf.Axis = None, keepdims: bool = False) -> Tensor:
+        """Largest element along `axis`; equal ones share the gradient."""
+        return cast(Tensor, npf.max(self, axis, keepdims))
+
+    def min(self, axis: npf.Axis = None, keepdims: bool = False) -> Tensor:
+        """Smallest element along `axis`; equal ones share the gradient."""
+        return cast(Tensor, npf.min(self, axis, keepdims))
+
+    def argmax(self, axis: int | None = None) -> Tensor:
+        """Where the largest element stands; not differentiable."""
+        return cast(Tensor, npf.argmax(self, axis))
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """The same elements in another shape; one length may be -1."""
+        return cast(Tensor, npf.reshape(self, shape[0] if len(shape) == 1 else shape))
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """The axes in another order, by default reversed."""
+        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
+        return cast(Tensor, npf.transpose(self, order or None))
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802  # NumPy's name for it
+        """The axes in reversed order."""
+        return cast(Tensor, npf.transpose(self))
+
+    def astype(self, dtype: DTypeLike) -> Tensor:
+        """The value in another float dtype; the gradient comes back in this one."""
+        if np.dtype(dtype).kind != "f":
+            raise TypeError(f"astype({np.dtype(dtype)}) would cut the graph; use .value.astype")
+        return self.record(elementwise.cast, (self,), {"dtype": np.dtype(dtype)})
+
+    def relu(self) -> Tensor:
+        """The value where it is positive, else 0."""
+        return self.record(elementwise.relu, (self,), {})
+
+    def sigmoid(self) -> Tensor:
+        """1 / (1 + exp(-x))."""
+        return self.record(elementwise.sigmoid, (self,), {})
+
+    def tanh(self) -> Tensor:
+        """The hyperbolic tangent."""
+        return self.record(elementwise.tanh, (self,), {})
+
+    def exp(self) -> Tensor:
+        """The exponential function."""
+        return self.record(elementwise.exp, (self,), {})
+
+    def log(self) -> Tensor:
+        """The natural logarithm."""
+        return self.record(elementwise.log, (self,), {})
+
+
+class Parameter(Tensor):
+    """A named leaf that an optimizer updates.
+
+    Args:
+        value: the initial value, as for a Tensor.
+        name: its name in errors, drawings and checkpoints; a layer names its own.
+    """
+
+    __slots__ = ()
+
+
+def constant(value: Any) -> Tensor:
+    """A Tensor through which nothing flows back; a Tensor stays as it is."""
+    return value if isinstance(value, Tensor) else Tensor._computed(value, CONSTANT)
+
+
+def _index_array(part: Any) -> Any:
+    """An index array, of integers or bools."""
+    array = part if isinstance(part, Tensor) else np.asarray(part)
+    if array.size == 0 and not isinstance(part, Tensor) and array.dtype.kind == "f":
+        return array.astype(np.intp)  # the empty list
+    if array.dtype.kind not in "iub":
+        raise TypeError(f"an index of dtype {array.dtype}: only integers and bools name elements")
+    return array
+
+
+def upstream_gradient(output: Tensor, upstream: Any) -> Array:
+    """The gradient that arrives at the output, as an array of its shape and dtype."""
+    if upstream is None:
+        if output.size != 1:
+            raise ValueError(
+                f"backward from {output.size} numbers, shape {output.shape}: a derivative starts "
+                "from one; sum them, or give the upstream gradient of this shape"
+            )
+        return frozen(np.ones(output.shape, output.dtype))
+    array = np.asarray(upstream, dtype=output.dtype)
+    if array.shape != output.shape:
+        raise ValueError(f"an upstream gradient {array.shape} for an output of {output.shape}")
+    return frozen(array)
+
+
+def _no_rule(name: str) -> TypeError:
+    """The error for a function of NumPy's that can't be differentiated here."""
+    known = [f.__name__ for f in (*npf.UFUNCS, *npf.FUNCTIONS)]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+    return TypeError(
+        f"np.{name} has no rule for Tensors, so it can't be recorded; the nearest that has one "
+        f"is np.{near}. For a value outside of the graph take the Tensor's .value"
+    )
