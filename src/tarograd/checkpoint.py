@@ -146,7 +146,7 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[st
     except ValueError as error:
         raise CheckpointError(f"{where} holds an array that NumPy cannot: {error}") from None
     metadata = _metadata(where, data)
-    return {name: np.require(arrays[name], requirements="W") for name in sorted(arrays)}, metadata
+    return {name: arrays[name] for name in sorted(arrays)}, metadata
 
 
 def check_shapes(
@@ -279,7 +279,7 @@ def _storable(name: str, array: NDArray[Any]) -> NDArray[Any]:
             f"{name} holds {value.dtype}: a checkpoint can hold bool, int and uint of 8 to 64, "
             "float of 16 to 64 bits"
         )
-    return np.asarray(value, dtype=value.dtype.newbyteorder("<"), order="C")
+    return np.asarray(value, order="C")
 
 
 def _refuse_unstorable(where: str, value: object) -> None:
