@@ -1,8 +1,28 @@
-"""tarograd: deep learning as a computational graph that can be seen, trusted and run."""
+"""tarograd: deep learning as a computational graph that can be seen, trusted and run.
 
+The public names, in reading order: what is computed, how it is differentiated, how that is
+checked, and how it learns.
+"""
+
+from tarograd import data as data
 from tarograd import graph as graph
+from tarograd import nn as nn
+from tarograd.checking import check_gradients as check_gradients
+from tarograd.checking import numerical_gradient as numerical_gradient
 from tarograd.derivatives import grad as grad
 from tarograd.derivatives import value_and_grad as value_and_grad
+from tarograd.functions import affine as affine
+from tarograd.functions import dropout as dropout
+from tarograd.functions import log_softmax as log_softmax
+from tarograd.functions import logsumexp as logsumexp
+from tarograd.functions import one_hot as one_hot
+from tarograd.functions import relu as relu
+from tarograd.functions import sigmoid as sigmoid
+from tarograd.functions import softmax as softmax
+from tarograd.functions import softmax_with_loss as softmax_with_loss
+from tarograd.functions import squared_error as squared_error
+from tarograd.functions import stop_gradient as stop_gradient
+from tarograd.functions import tanh as tanh
 from tarograd.graph import Primitive as Primitive
 from tarograd.graph import context as context
 from tarograd.tensor import Parameter as Parameter

@@ -1,4 +1,4 @@
-"""Derivatives as functions: `grad`, whose result can be differentiated again, and `value_and_grad`."""
+"""Derivatives as functions: `grad`, which can be differentiated again, and `value_and_grad`."""
 
 from __future__ import annotations
 
