@@ -30,7 +30,7 @@ class Batches:
 
     Raises:
         ValueError: when size or batch_size is not a positive whole number, or the sampling is
-            another word.
+            another word, or the seed is not in 0 <= seed < 2**64.
 
     Example:
         >>> batches = Batches(size=5, batch_size=2, seed=0)
@@ -43,6 +43,7 @@ class Batches:
         self, size: int, batch_size: int, seed: int, sampling: Sampling = "shuffle"
     ) -> None:
         """Checks the arguments; nothing is drawn yet."""
+        bits(0, seed)  # refuses a seed out of range now, not at the first step
         for name, number in (("size", size), ("batch_size", batch_size)):
             if not isinstance(number, int | np.integer) or isinstance(number, bool) or number < 1:
                 raise ValueError(

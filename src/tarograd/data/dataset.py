@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections.abc import Iterator
@@ -97,7 +96,8 @@ class Split:
         return iter((self.images, self.labels))
 
     def __getitem__(self, index: slice | NDArray[Any] | list[int]) -> Split:
-        if not isinstance(index, slice) and np.asarray(index).ndim != 1:
+        one_line = isinstance(index, slice) or np.asarray(index).ndim == 1
+        if not one_line or isinstance(index, tuple):
             raise TypeError(
                 f"split[{index!r}]: a slice, a list or an array of indices selects a smaller "
                 "Split; for one image write split[3:4] or split.images[3]"
@@ -224,6 +224,8 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _sha256(array: NDArray[Any]) -> str:
+    import hashlib
+
     if sys.byteorder == "big":
         array = array.byteswap()
     return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()

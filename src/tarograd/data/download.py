@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import time
@@ -47,6 +46,8 @@ class RemoteFile:
         Raises:
             DataError: with the expected hash and the one found.
         """
+        import hashlib
+
         digest, size = hashlib.sha256(), 0
         with open_unpacked(path) as (stream, _):
             while size <= self.size and (chunk := stream.read(CHUNK)):

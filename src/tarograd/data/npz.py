@@ -31,9 +31,9 @@ NAMINGS = (
 _MAGIC = b"\x93NUMPY"
 _MAX_HEADER = 10_000
 # Patterns rather than `ast.literal_eval`, whose stack a deeply nested header could exhaust.
-_TYPE = re.compile(rb"['\"]descr['\"]\s*:\s*['\"]([<>|=]?)([a-zA-Z])(\d{0,4})['\"]")
-_ORDER = re.compile(rb"['\"]fortran_order['\"]\s*:\s*(True|False)\b")
-_SHAPE = re.compile(rb"['\"]shape['\"]\s*:\s*\(([\d\s,]*)\)")
+_TYPE = rb"['\"]descr['\"]\s*:\s*['\"]([<>|=]?)([a-zA-Z])(\d{0,4})['\"]"
+_ORDER = rb"['\"]fortran_order['\"]\s*:\s*(True|False)\b"
+_SHAPE = rb"['\"]shape['\"]\s*:\s*\(([\d\s,]{0,200})\)"
 
 
 def read_npz(
@@ -70,7 +70,7 @@ def read_npz(
         except DataError:
             raise
         # All of these are zipfile's ways to report damage.
-        except (BadZipFile, RuntimeError, ValueError, EOFError, zlib.error) as fault:
+        except (BadZipFile, RuntimeError, ValueError, OSError, EOFError, zlib.error) as fault:
             raise DataError(path, "an NPZ file, a zip of arrays", f"damage: {fault}") from None
 
 
@@ -89,9 +89,10 @@ def _find_members(archive: ZipFile, path: str | os.PathLike[str]) -> list[ZipInf
                 raise DataError(path, expected, f"{counts[file]} named {name}")
         members = [archive.getinfo(file) for file in files]
         for member in members:
-            if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED) or member.flag_bits & 1:
-                expected = f"{member.filename} stored or deflated, and not encrypted"
-                raise DataError(path, expected, f"compression method {member.compress_type}")
+            method, encrypted = member.compress_type, member.flag_bits & 1
+            if method not in (ZIP_STORED, ZIP_DEFLATED) or encrypted:
+                found = "it encrypted" if encrypted else f"compression method {method}"
+                raise DataError(path, f"{member.filename} stored or deflated", found)
         return members
     given = ", ".join(repr(name[:40]) for name in list(counts)[:8]) or "an empty zip"
     raise DataError(path, f"the arrays {', '.join(NAMINGS[0])}", given)
@@ -127,7 +128,7 @@ def _read_header(stream: BinaryIO, where: str) -> tuple[np.dtype[Any], tuple[int
     if length > _MAX_HEADER:
         raise DataError(where, f"a header of at most {_MAX_HEADER:,} bytes", f"{length:,}", 8)
     header = stream.read(length)
-    kind, order, sizes = (pattern.search(header) for pattern in (_TYPE, _ORDER, _SHAPE))
+    kind, order, sizes = (re.search(pattern, header) for pattern in (_TYPE, _ORDER, _SHAPE))
     if len(header) < length or not (kind and order and sizes):
         expected = "a header with descr, fortran_order and shape, of a plain number type"
         raise DataError(where, expected, repr(header[:120]), 8 + width)
