@@ -68,7 +68,9 @@ def zip_bytes(
     return buffer.getvalue()
 
 
-def npz_bytes(method: int = zipfile.ZIP_DEFLATED, **changed: NDArray[Any] | bytes | None) -> bytes:
+def npz_bytes(
+    method: int = zipfile.ZIP_DEFLATED, /, **changed: NDArray[Any] | bytes | None
+) -> bytes:
     """The small data set as NPZ; `train_labels=...` puts another array or raw member there."""
     members = {}
     for name, content in {**arrays(), **changed}.items():

@@ -122,7 +122,8 @@ def load(
     """
     name = os.fspath(name)
     if directory is not None and not os.path.isdir(directory):
-        raise DataError(directory, "directory= to be a folder", "none of that name")
+        found = "a file" if os.path.exists(directory) else "none of that name"
+        raise DataError(directory, "directory= to be a folder", found)
     if name == "digits":
         return _load_digits()
     if name in _PUBLISHED:
@@ -130,10 +131,10 @@ def load(
 
         cache = os_cache("tarograd") / name
         return load_published(_PUBLISHED[name], directory, cache, progress=progress)
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(name))
+    if name and os.path.isdir(path):
         return _load_idx_folder(path)
-    if path.exists():
+    if name and os.path.exists(path):
         return _own(path, read_npz(path), [path])
     raise _unknown(name)
 
@@ -241,9 +242,9 @@ def _find(file: RemoteFile, folders: Sequence[Path]) -> Path | None:
 def _unknown(name: str) -> DataError:
     from difflib import get_close_matches
 
-    near = get_close_matches(name, names(), n=1)
+    near = get_close_matches(name.lower(), names(), n=1)
     return DataError(
-        name,
+        f"load({name!r})",
         f"the name of a data set ({', '.join(names())}), or a path to a folder or an NPZ file",
         "neither",
         hint=f"Did you mean {near[0]!r}?" if near else "",
@@ -258,8 +259,9 @@ def _ways_out(published: Published, folders: Sequence[Path], fault: DataError) -
         name,
         f"its four files in one of the folders {', '.join(map(str, folders))}, or a way to "
         "download them",
-        f"neither: {fault.path}: expected {fault.expected}, found {fault.found}\n",
-        hint=f"""Three ways out:
+        f"neither: {fault.path}: expected {fault.expected}, found {fault.found}",
+        hint=f"""
+Three ways out:
   1. Download these files by hand from {" or ".join(published.mirrors.urls)}{listed}
      into {cache}
   2. Where another folder has them: load({name!r}, directory="FOLDER"), or set the environment

@@ -39,7 +39,7 @@ class DataError(ValueError):
             expected: what would have been right.
             found: what is there instead.
             offset: the byte where it went wrong, counted in the unpacked file.
-            hint: how to mend it.
+            hint: how to mend it; a new sentence, or new lines.
         """
         super().__init__(os.fspath(path), expected, found, offset, hint)
         self.path = os.fspath(path)
@@ -51,7 +51,9 @@ class DataError(ValueError):
     def __str__(self) -> str:
         place = self.path if self.offset is None else f"{self.path}, byte {self.offset}"
         text = f"{place}: expected {self.expected}, found {self.found}"
-        return f"{text}. {self.hint}" if self.hint else text
+        if not self.hint:
+            return text
+        return f"{text}{self.hint}" if self.hint.startswith("\n") else f"{text}. {self.hint}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

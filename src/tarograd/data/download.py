@@ -73,7 +73,7 @@ class Mirrors:
         connect_timeout: seconds until a connection stands.
         read_timeout: seconds of silence after which a mirror is left for the next.
         slowest: the bytes per second, averaged from the start, below which it is left too.
-        attempts: how often each is asked when the connection fails.
+        attempts: how often each is asked when a request fails.
         pause: seconds between two attempts.
     """
 
@@ -142,7 +142,8 @@ def _fetch(file: RemoteFile, target: Path, mirrors: Mirrors, bar: Progress | Non
             ) as fault:
                 faults.append(f"{address}: {_reason(fault)}")
     listed = "".join(f"\n  {fault}" for fault in dict.fromkeys(faults))
-    raise DataError(file.name, f"to download it from one of {len(mirrors.urls)} mirrors", listed)
+    expected = f"one of {len(mirrors.urls)} mirrors to send this file"
+    raise DataError(file.name, expected, f"that none did:{listed}")
 
 
 class _Sink:
@@ -178,7 +179,7 @@ class _Bar:
 
     @property
     def total(self) -> float | None:
-        return self.progress.tasks[self.task].total
+        return next(task.total for task in self.progress.tasks if task.id == self.task)
 
     @total.setter
     def total(self, size: int) -> None:
@@ -193,6 +194,9 @@ class _Bar:
     def close(self) -> None:
         self.progress.stop_task(self.task)
 
+    def remove(self) -> None:
+        self.progress.remove_task(self.task)
+
 
 def _request(address: str, sink: _Sink, mirrors: Mirrors, bar: Progress | None) -> None:
     from pooch import HTTPDownloader
@@ -202,20 +206,28 @@ def _request(address: str, sink: _Sink, mirrors: Mirrors, bar: Progress | None) 
         def close_in_the_end(response: Response, **_: object) -> None:
             stack.callback(response.close)
 
+        row = _Bar(bar, address) if bar else None
         fetch = HTTPDownloader(
-            progressbar=_Bar(bar, address) if bar else False,
+            progressbar=row or False,
             timeout=(mirrors.connect_timeout, mirrors.read_timeout),
             # pooch leaves the connection open when the transfer fails.
             hooks={"response": close_in_the_end},
         )
-        fetch(address, sink, None)
+        try:
+            fetch(address, sink, None)
+        except BaseException:
+            if row:
+                row.remove()
+            raise
 
 
 def _reason(fault: Exception) -> str:
-    """Why a request failed, without the names of the library's classes."""
-    cause = fault.args[0] if fault.args else fault
-    text = str(getattr(cause, "reason", cause))
-    return re.sub(r"^\w*Connection\w*\(.*?\): ", "", text)
+    """Why a request failed: the innermost of the errors that wrap each other, short."""
+    causes = (getattr(fault, "reason", None), *reversed(fault.args))
+    inner = next((cause for cause in causes if isinstance(cause, Exception)), None)
+    if inner:
+        return _reason(inner)
+    return re.sub(r"^\w*Connection\w*\(.*?\): | for url: .*$", "", str(fault))
 
 
 @contextlib.contextmanager
