@@ -7,6 +7,7 @@ checked, and how it learns.
 from tarograd import data as data
 from tarograd import graph as graph
 from tarograd import nn as nn
+from tarograd import optim as optim
 from tarograd.checking import check_gradients as check_gradients
 from tarograd.checking import numerical_gradient as numerical_gradient
 from tarograd.derivatives import grad as grad
@@ -27,3 +28,8 @@ from tarograd.graph import Primitive as Primitive
 from tarograd.graph import context as context
 from tarograd.tensor import Parameter as Parameter
 from tarograd.tensor import Tensor as Tensor
+from tarograd.training import History as History
+from tarograd.training import fit as fit
+from tarograd.training import load_network as load_network
+from tarograd.training import save_network as save_network
+from tarograd.version import __version__ as __version__

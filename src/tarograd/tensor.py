@@ -430,7 +430,7 @@ class Parameter(Tensor):
 
 def constant(value: Any) -> Tensor:
     """A Tensor through which nothing flows back; a Tensor stays as it is."""
-    return value if isinstance(value, Tensor) else Tensor._computed(value, CONSTANT)
+    return value if isinstance(value, Tensor) else Tensor._computed(frozen(value), CONSTANT)
 
 
 def _index_array(part: Any) -> Any:

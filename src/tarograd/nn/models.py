@@ -16,7 +16,7 @@ from tarograd.nn.initializers import Normal
 from tarograd.nn.layer import Layer
 from tarograd.nn.linear import Affine
 from tarograd.nn.loss import SoftmaxWithLoss
-from tarograd.tensor import Parameter, Tensor
+from tarograd.tensor import Parameter, Tensor, constant
 
 CHUNK = 1000  # rows that `predict` computes at a time, so that its memory stays small
 
@@ -45,12 +45,15 @@ class Network(Layer):
         """Images of uint8 as numbers from 0 to 1, in the dtype of the parameters."""
         array = np.asarray(x)
         if array.dtype == np.uint8:
-            return array.astype(self.dtype) / self.pixel_max
+            array = array.astype(self.dtype) / self.pixel_max
+            array.flags.writeable = False
+            return array
         return super().read(array)
 
     def objective(self, x: Any, t: Any) -> Tensor:
         """The loss of the scores for `x` against the targets `t`, recorded."""
-        loss: Tensor = self._criterion(self(x if isinstance(x, Tensor) else self.read(x)), t)
+        scores = self(x if isinstance(x, Tensor) else constant(self.read(x)))
+        loss: Tensor = self._criterion(scores, t)
         return loss
 
     def predict(self, x: ArrayLike) -> Array:
@@ -65,7 +68,7 @@ class Network(Layer):
         rows = np.asarray(x)
         with context(recording=False, training=False):
             chunks = range(0, max(len(rows), 1), CHUNK)
-            scores = [self(Tensor(self.read(rows[i : i + CHUNK]))).value for i in chunks]
+            scores = [self(constant(self.read(rows[i : i + CHUNK]))).value for i in chunks]
         return np.concatenate(scores)
 
     def loss(self, x: ArrayLike, t: ArrayLike) -> float:

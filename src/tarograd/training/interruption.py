@@ -1,0 +1,64 @@
+"""Ctrl-C and SIGTERM: finish the step, save, say how to go on."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+
+
+class Interrupted(SystemExit):
+    """A run was stopped by a signal after it had saved its state.
+
+    Its exit code is the customary 128 + the number of the signal: 130 for Ctrl-C, 143 for
+    SIGTERM. `str()` of it says how far the run came and how to go on.
+    """
+
+    def __init__(self, signum: int, message: str = "") -> None:
+        super().__init__(128 + signum)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class Interruption:
+    """Within its `with` block the first signal is only noted, and the second stops at once.
+
+    Args:
+        immediate: stop at the first signal already, where there is nothing to save.
+
+    Attributes:
+        signum: the number of the signal that came, or None.
+
+    In another thread than the main one Python delivers no signals, and the block does nothing.
+    """
+
+    def __init__(self, immediate: bool = False) -> None:
+        self.signum: int | None = None
+        self._immediate = immediate
+        self._before: list[tuple[int, Any]] = []
+
+    def __enter__(self) -> Interruption:
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                self._before.append((number, signal.signal(number, self._handle)))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before:
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._immediate or self.signum is not None:
+            raise Interrupted(number, f"stopped at once by {signal.Signals(number).name}")
+        self.signum = number
