@@ -5,18 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
-
-import tarograd
-
-SOURCE = str(Path(tarograd.__file__).parents[1])
 
 
 def run_child(code: str, *args: object, **env: str) -> str:
-    """What a child process that finds the same tarograd printed; it must exit with 0."""
+    """What a child process printed; it must exit with 0."""
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, args)],
-        env=os.environ | {"PYTHONPATH": SOURCE} | env,
+        env=os.environ | env,
         check=True,
         stdout=subprocess.PIPE,
         text=True,

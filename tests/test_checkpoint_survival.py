@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from child import SOURCE, run_child
+from child import run_child
 from tarograd import checkpoint
 from tarograd.checkpoint import CheckpointError
 
@@ -43,6 +43,7 @@ while True:
     step += 1
     arrays = {name: np.full(50_000, step, np.float32) for name in ("w1", "w2", "w3")}
     checkpoint.save(sys.argv[1], arrays, {"step": step})
+    print("saved", flush=True)
 """
     path = tmp_path / "last.safetensors"
     checkpoint.save(path, {name: np.zeros(3) for name in ("w1", "w2", "w3")}, {"step": 0})
@@ -52,7 +53,6 @@ while True:
         children = [
             subprocess.Popen(
                 [sys.executable, "-c", code, path],
-                env=os.environ | {"PYTHONPATH": SOURCE},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -66,6 +66,8 @@ while True:
                 assert child.stdout.readline() == "ready\n"
                 child.stdin.write(f"{step}\n")
                 child.stdin.flush()
+                for _ in range(moments.randrange(3)):
+                    assert child.stdout.readline() == "saved\n"
                 time.sleep(moments.uniform(0, 0.03))
                 child.send_signal(signal.SIGKILL)
                 assert child.wait() == -signal.SIGKILL
@@ -102,7 +104,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("no mount command here")
     mounted = subprocess.run(command, capture_output=True, text=True)
     if mounted.returncode:
-        pytest.skip(f"mounting a small disk is not permitted here: {mounted.stderr.strip()}")
+        pytest.skip(
+            f"mounting a small disk is not permitted here: {mounted.stderr.splitlines()[0]}"
+        )
     try:
         yield disk
     finally:

@@ -6,10 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from child import SOURCE
+import tarograd
 
 CODE = """
 import json, sys, threading
@@ -29,7 +30,7 @@ print(json.dumps({
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     folder = tmp_path_factory.mktemp("empty")
     result = subprocess.run(
-        [sys.executable, "-I", "-B", "-W", "error", "-c", CODE, SOURCE],
+        [sys.executable, "-I", "-B", "-W", "error", "-c", CODE, Path(tarograd.__file__).parents[1]],
         cwd=folder,
         env=os.environ | dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP"), str(folder)),
         check=True,

@@ -47,7 +47,7 @@ class CheckpointError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        """Keeps the printable part of the message.
+        """Keep the printable part of the message.
 
         Args:
             message: what was given, what was meant, how to mend it.
@@ -61,7 +61,7 @@ class CheckpointError(ValueError):
 def save(
     path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]
 ) -> None:
-    """Writes arrays and metadata to one file, atomically.
+    """Write arrays and metadata to one file, atomically.
 
     Arrays may have any shape, strides and byte order. They and the metadata come back from
     `load` as they are, except that subclasses of `ndarray` come back as plain arrays and numbers
@@ -107,7 +107,7 @@ def save(
 
 
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Reads what `save` wrote.
+    """Read what `save` wrote.
 
     The file may come from anywhere: nothing in it is executed, and the memory used is bounded by
     the file's true size, whatever its header promises.
@@ -154,7 +154,7 @@ def check_shapes(
     expected: Mapping[str, tuple[int, ...]],
     path: str | os.PathLike[str],
 ) -> None:
-    """Compares the arrays of a file with the shapes that a network expects.
+    """Compare the arrays of a file with the shapes that a network expects.
 
     Args:
         arrays: what `load` returned, by name.
@@ -190,7 +190,7 @@ def check_shapes(
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Writes a whole file or nothing: beside the target, flushed to the disk, then renamed.
+    """Write a whole file or nothing: beside the target, flushed to the disk, then renamed.
 
     A symbolic link is followed. A temporary file that a killed process left behind in the same
     folder is removed by the first write an hour or more later; younger ones may still be in use
@@ -229,18 +229,16 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def _remove_stale(folder: str) -> None:
-    """Removes what processes that were killed while writing left behind."""
+    """Remove what processes that were killed while writing left behind; no matter if it fails."""
     oldest = time.time() - _STALE_SECONDS
-    with os.scandir(folder) as entries:
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if _STALE_NAME.fullmatch(entry.name):
-                with contextlib.suppress(OSError):  # another process may have been faster
-                    if entry.stat(follow_symlinks=False).st_mtime < oldest:
-                        os.unlink(entry.path)
+            if _STALE_NAME.fullmatch(entry.name) and entry.stat().st_mtime < oldest:
+                os.unlink(entry.path)
 
 
 def _replace(source: str, target: str, patience: float = _REPLACE_PATIENCE) -> None:
-    """Renames, trying again for `patience` seconds while the target is held by another process."""
+    """Rename, trying again for `patience` seconds while the target is held by another process."""
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -254,7 +252,7 @@ def _replace(source: str, target: str, patience: float = _REPLACE_PATIENCE) -> N
 
 
 def _sync_folder(folder: str) -> None:
-    """Makes the renaming durable, where the system can (Windows and some network disks cannot).
+    """Make the renaming durable, where the system can (Windows and some network disks cannot).
 
     A failure is passed over: the name stands for a whole file, the new one or the previous one.
     """
@@ -283,7 +281,7 @@ def _storable(name: str, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _refuse_unstorable(where: str, value: object) -> None:
-    """Raises where JSON would fail, or would silently give back something else."""
+    """Raise where JSON would fail, or would silently give back something else."""
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
@@ -324,7 +322,7 @@ def _read(path: str | os.PathLike[str]) -> bytes:
 
 
 def _refuse_other_formats(path: str | os.PathLike[str], start: bytes, size: int) -> None:
-    """Checks the first nine bytes: the header's length in eight, then a brace."""
+    """Check the first nine bytes: the header's length in eight, then a brace."""
     name = os.fspath(path)
     header = int.from_bytes(start[:8], "little")
     braced = start[8:] == b"{"
