@@ -281,6 +281,7 @@ HOSTILE_NPZ: list[tuple[str, bytes, str]] = [
     ("directory: offset", _directory_patched(42, b"\xff\xff\xff\x7f"), "damage"),
     ("directory: checksum", _directory_patched(16, b"\0\0\0\0"), "CRC"),
     ("directory: deflated, not stored", _directory_patched(10, b"\x08\0"), "damage"),
+    ("local name", patched(STORED, b"train_images", b"train_imagez"), "damage: File name in dir"),
     ("data flipped", patched(STORED, b"\1\2\3\4\5", b"\1\2\3\4\6"), "CRC"),
     ("LZMA", npz_bytes(zipfile.ZIP_LZMA), "stored or deflated"),
     ("BZIP2", npz_bytes(zipfile.ZIP_BZIP2), "stored or deflated"),

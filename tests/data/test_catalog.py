@@ -27,7 +27,7 @@ def tiny() -> Published:
     """The small data set as if it were published on two mirrors, both of them dead."""
     files = [RemoteFile(n, hashlib.sha256(c).hexdigest(), len(c)) for n, c in CONTENTS.items()]
     a, b, c, d = files
-    dead = Mirrors(("http://mirror.invalid/one/", "http://mirror.invalid/two/"), pause=0)
+    dead = Mirrors(("http://127.0.0.1:1/one/", "http://127.0.0.1:1/two/"), pause=0)
     return Published("tiny", (a, b, c, d), dead, classes=3)
 
 
@@ -43,6 +43,7 @@ def write(folder: Path, packed: bool = True, /, **changed: bytes) -> None:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("TAROGRAD_DATA", raising=False)
+    monkeypatch.setenv("NO_PROXY", "*")
     return tmp_path / "cache"
 
 
@@ -116,10 +117,10 @@ def test_nowhere_and_no_network_is_one_error_with_three_ways_out(
     places = [tmp_path / "given", tmp_path / "given/tiny", tmp_path / "environment/tiny", cache]
     for words in (
         "tiny: expected its four files in one of the folders " + ", ".join(map(str, places)),
-        f"http://mirror.invalid/one/{NAMES[0]}.gz: Failed to resolve 'mirror.invalid'",
-        f"http://mirror.invalid/two/{NAMES[0]}.gz: Failed to resolve 'mirror.invalid'",
+        f"http://127.0.0.1:1/one/{NAMES[0]}.gz: Failed to establish a new connection",
+        f"http://127.0.0.1:1/two/{NAMES[0]}.gz: Failed to establish a new connection",
         "Three ways out:",
-        "by hand from http://mirror.invalid/one/ or http://mirror.invalid/two/",
+        "by hand from http://127.0.0.1:1/one/ or http://127.0.0.1:1/two/",
         *(f"{name}.gz\n" for name in NAMES),
         f"into {cache}\n",
         "load('tiny', directory=\"FOLDER\")",

@@ -203,10 +203,17 @@ def _load_idx_folder(folder: Path) -> Dataset:
     for file in MNIST.files:
         path = file.find(folder)
         if path is None:
-            some = ", ".join(sorted(os.listdir(folder))[:8]) or "an empty folder"
-            raise DataError(folder, f"the IDX file {file.name} or {file.name}.gz", some)
+            expected = f"the IDX file {file.name} or {file.name}.gz"
+            raise DataError(folder, expected, _contents(folder))
         paths.append(path)
     return _own(folder, [read_idx(path) for path in paths], paths)
+
+
+def _contents(folder: Path) -> str:
+    try:
+        return ", ".join(sorted(os.listdir(folder))[:8]) or "an empty folder"
+    except OSError as fault:
+        return f"a folder that cannot be read: {fault.strerror}"
 
 
 def _own(path: Path, arrays: Sequence[NDArray[Any]], sources: Sequence[Path]) -> Dataset:

@@ -71,7 +71,8 @@ def read_npz(
             raise
         # All of these are zipfile's ways to report damage.
         except (BadZipFile, RuntimeError, ValueError, OSError, EOFError, zlib.error) as fault:
-            raise DataError(path, "an NPZ file, a zip of arrays", f"damage: {fault}") from None
+            found = f"damage: {str(fault)[:200]}"  # which may quote a name of 64 KB
+            raise DataError(path, "an NPZ file, a zip of arrays", found) from None
 
 
 def _find_members(archive: ZipFile, path: str | os.PathLike[str]) -> list[ZipInfo]:
