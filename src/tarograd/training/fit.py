@@ -102,6 +102,7 @@ def fit(
     recipe = optimizer or SGD(lr=0.1)
     settings = {
         "network": repr(network),
+        "weights": sum(p.size for p in network.parameters()),
         "loss": repr(criterion),
         "optimizer": repr(recipe),
         "batch_size": batch_size,
@@ -253,4 +254,4 @@ class Run:
                 f"or tg.fit(..., directory={str(directory)!r}, resume=True)"
             )
         print(message, file=sys.stderr)
-        raise Interrupted(interruption.signum, message)
+        raise Interrupted(interruption.signum, message, told=True)

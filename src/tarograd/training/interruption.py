@@ -15,11 +15,17 @@ class Interrupted(SystemExit):
 
     Its exit code is the customary 128 + the number of the signal: 130 for Ctrl-C, 143 for
     SIGTERM. `str()` of it says how far the run came and how to go on.
+
+    Args:
+        signum: the number of the signal.
+        message: what happened.
+        told: whether the message has been shown already.
     """
 
-    def __init__(self, signum: int, message: str = "") -> None:
+    def __init__(self, signum: int, message: str, told: bool = False) -> None:
         super().__init__(128 + signum)
         self.message = message
+        self.told = told
 
     def __str__(self) -> str:
         return self.message

@@ -1,0 +1,3 @@
+"""The command line: `tarograd train`, `check`, `predict`, `graph`."""
+
+from tarograd.cli.main import main as main

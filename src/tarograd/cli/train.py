@@ -1,0 +1,177 @@
+"""`tarograd train`: train a network on images, and keep what it learned."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from tarograd import data as datasets
+from tarograd import nn, optim
+from tarograd.data import Dataset
+from tarograd.nn import Network
+from tarograd.training import History, fit
+from tarograd.training.construct import construct
+from tarograd.training.store import saved_settings
+
+ALWAYS = {"resume", "steps", "epochs", "quiet"}  # what may be said when a run goes on
+
+
+@click.command()
+@click.option(
+    "--data",
+    default="digits",
+    metavar="NAME|PATH",
+    show_default=True,
+    help="digits, mnist, or your own folder of IDX files or NPZ file.",
+)
+@click.option(
+    "--hidden",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="Hidden neurons of the two-layer network.",
+)
+@click.option("--layers", metavar="N,N,…", help="Sizes of several hidden layers instead.")
+@click.option("--lr", type=float, help="Learning rate.  [default: 0.1 for sgd]")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Images in a mini-batch.",
+)
+@click.option("--steps", type=click.IntRange(0), help="Mini-batches of the run.  [default: 10000]")
+@click.option("--epochs", type=click.IntRange(0), help="The same, counted in epochs.")
+@click.option(
+    "--optimizer",
+    type=click.Choice(list(optim.OPTIMIZERS)),
+    default="sgd",
+    show_default=True,
+    help="How the gradients change the weights.",
+)
+@click.option(
+    "--sampling",
+    type=click.Choice(["shuffle", "replacement"]),
+    default="shuffle",
+    show_default=True,
+    help="replacement draws each mini-batch afresh, as the book does.",
+)
+@click.option(
+    "--validation",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    help="Share of the training images held out to choose the best epoch by.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**64 - 1),
+    default=0,
+    show_default=True,
+    help="The same seed gives the same bits.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Where the run's files go.  [default: runs/NAME]"
+)
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Go on with the run in this directory, as it was started.",
+)
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+@click.pass_context
+def train(context: click.Context, /, **options: Any) -> None:
+    r"""Train a network on images of digits, or on your own.
+
+    \b
+    Examples:
+      tarograd train
+      tarograd train --data mnist --epochs 5 --optimizer adam --lr 0.001
+      tarograd train --data mnist --layers 512,512 --out runs/big
+      tarograd train --resume runs/digits --steps 20000
+    """
+    if options["steps"] is not None and options["epochs"] is not None:
+        raise click.UsageError("--steps and --epochs: give one of the two")
+    if options["resume"] is not None:
+        directory = options["resume"]
+        history = _resume(context, directory, options)
+    else:
+        directory = options["out"] or Path("runs") / Path(options["data"]).stem
+        history = _start(directory, options)
+    click.echo(f"best: {history.best}")
+    click.echo(f"kept in {directory}; try: tarograd predict {directory} IMAGE.png")
+
+
+def _start(directory: Path, options: dict[str, Any]) -> History:
+    """A new run."""
+    optimizer = optim.OPTIMIZERS[options["optimizer"]]
+    lr = 0.1 if options["lr"] is None and optimizer is optim.SGD else options["lr"]
+    recipe = optimizer() if lr is None else optimizer(lr=lr)
+    steps = 10000 if options["steps"] is None and options["epochs"] is None else options["steps"]
+    data = datasets.load(options["data"], progress=not options["quiet"])
+    return fit(
+        _network(data, options),
+        data,
+        optimizer=recipe,
+        batch_size=options["batch_size"],
+        steps=steps,
+        epochs=options["epochs"],
+        seed=options["seed"],
+        sampling=options["sampling"],
+        validation=options["validation"],
+        directory=directory,
+        progress=not options["quiet"],
+    )
+
+
+def _network(data: Dataset, options: dict[str, Any]) -> Network:
+    """The two-layer network, or one with as many hidden layers as `--layers` names."""
+    inputs, seed = math.prod(data.train.images.shape[1:]), options["seed"]
+    if options["layers"] is None:
+        return nn.TwoLayerNet(inputs, options["hidden"], data.classes, seed=seed)
+    try:
+        hidden = [int(size) for size in options["layers"].split(",")]
+        if min(hidden) < 1:
+            raise ValueError
+    except ValueError:
+        raise click.BadParameter(
+            f"{options['layers']!r}: sizes from 1 on, divided by commas, such as 100,50",
+            param_hint="--layers",
+        ) from None
+    layers: list[nn.Layer] = []
+    for before, size in zip([inputs, *hidden], hidden, strict=False):
+        layers += [nn.Affine(before, size), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Affine(hidden[-1], data.classes), seed=seed)
+
+
+def _resume(context: click.Context, directory: Path, options: dict[str, Any]) -> History:
+    """An earlier run, built again from its settings."""
+    for name in options:
+        given = context.get_parameter_source(name) is not ParameterSource.DEFAULT
+        if given and name not in ALWAYS:
+            flag = "--" + name.replace("_", "-")
+            raise click.UsageError(f"--resume goes on as the run was started, without {flag}")
+    directory = directory.parent if directory.is_file() else directory
+    settings, steps = saved_settings(directory)
+    network = construct(settings["network"], settings["weights"])
+    if options["steps"] is not None:
+        steps = options["steps"]
+    return fit(
+        network,
+        datasets.load(settings["data"], progress=not options["quiet"]),
+        loss=construct(settings["loss"], 0),
+        optimizer=construct(settings["optimizer"], 0),
+        batch_size=settings["batch_size"],
+        steps=None if options["epochs"] is not None else steps,
+        epochs=options["epochs"],
+        seed=settings["seed"],
+        sampling=settings["sampling"],
+        validation=settings["validation"],
+        directory=directory,
+        resume=True,
+        progress=not options["quiet"],
+    )
