@@ -17,6 +17,7 @@ ORDER = (
     "ops",
     "backward",
     "numpy_functions",
+    "inputs",
     "tensor",
     "derivatives",
     "functions",

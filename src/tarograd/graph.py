@@ -37,6 +37,16 @@ class Operand:
     node: Node | None
     value: Array
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+        return self.value.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the value."""
+        return self.value.dtype
+
     def record(self, primitive: Primitive, inputs: tuple[Any, ...], attributes: Any) -> Any:
         """Compute `primitive` and remember that it was computed."""
         raise NotImplementedError

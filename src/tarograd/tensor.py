@@ -12,71 +12,12 @@ from numpy.typing import ArrayLike, DTypeLike
 from tarograd import numpy_functions as npf
 from tarograd.backward import backpropagate
 from tarograd.graph import Array, Node, Operand, Primitive, current_context, topological_order
+from tarograd.inputs import aligned, as_input, frozen
 from tarograd.ops import arithmetic, elementwise, shape
 from tarograd.ops.shape import ARRAY
 
 # Behind a Tensor that was computed without recording: no inputs, nothing flows back.
 CONSTANT = Node(Primitive(name="constant", symbol="const", forward=np.asarray), (), {})
-
-
-def frozen(array: Array) -> Array:
-    """The array if nobody can write into it, else a read-only copy."""
-    base: Any = array
-    while isinstance(base, np.ndarray):
-        if base.flags.writeable:
-            array = array.copy()
-            array.flags.writeable = False
-            return array
-        base = base.base
-    return array
-
-
-def _constant(name: str, x: Any) -> Any:
-    """An input of a node: a Tensor, a Python number (which adapts its dtype) or a frozen array."""
-    if isinstance(x, Tensor | bool | int | float):
-        return x
-    if isinstance(x, np.generic):
-        return x.item()
-    array = np.asarray(x)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name}: an input of type {type(x).__name__}: numbers are needed")
-    return frozen(array)
-
-
-def _cast(x: Any, dtype: np.dtype[Any], kinds: str) -> Any:
-    """A Tensor or array of another float dtype, or of one of the `kinds`, in `dtype`."""
-    if isinstance(x, bool | int | float) or x.dtype == dtype or x.dtype.kind not in kinds:
-        return x
-    return elementwise.cast(x, dtype=dtype) if isinstance(x, Tensor) else frozen(x.astype(dtype))
-
-
-def _aligned(primitive: Primitive, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The inputs in one dtype and, for an elementwise primitive, the Tensors in one shape.
-
-    The dtype is the widest float among them; whole numbers follow it and never decide it.
-    """
-    arrays = [x for x in inputs if isinstance(x, Tensor | np.ndarray)]
-    if len({x.dtype for x in arrays}) > 1:
-        floats = [x.dtype for x in arrays if x.dtype.kind == "f"]
-        if floats:
-            kinds = "fiu" if primitive.elementwise else "fiub"
-            dtype = np.result_type(*floats)
-            inputs = tuple(_cast(x, dtype, kinds) for x in inputs)
-    shapes = {x.shape for x in arrays}
-    if primitive.elementwise and len(shapes) > 1:
-        try:
-            full = np.broadcast_shapes(*shapes)
-        except ValueError as error:
-            listed = " and ".join(str(x.shape) for x in arrays)
-            raise ValueError(
-                f"{primitive.name}: the shapes {listed} do not fit: counted from the right, "
-                "two lengths have to be equal, or one of them 1"
-            ) from error
-        inputs = tuple(
-            shape.repeat(x, shape=full) if isinstance(x, Tensor) and x.shape != full else x
-            for x in inputs
-        )
-    return inputs
 
 
 class Tensor(Operand):
@@ -133,9 +74,9 @@ class Tensor(Operand):
 
     def record(self, primitive: Primitive, inputs: tuple[Any, ...], attributes: Any) -> Tensor:
         """Compute a primitive and record it: every operation on Tensors comes through here."""
-        inputs = tuple(_constant(primitive.name, x) for x in inputs)
+        inputs = tuple(as_input(primitive.name, x) for x in inputs)
         if primitive.elementwise or primitive.promotes:
-            inputs = _aligned(primitive, inputs)
+            inputs = aligned(primitive, inputs)
         values = [x._value if isinstance(x, Tensor) else x for x in inputs]
         y = primitive.forward(*values, **attributes)
         now = current_context()
@@ -167,16 +108,6 @@ class Tensor(Operand):
         if array is not None and array.shape != self.shape:
             raise ValueError(f"a gradient of shape {array.shape} for a value of {self.shape}")
         self._grad = array
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The lengths of the axes."""
-        return self._value.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The dtype of the value."""
-        return self._value.dtype
 
     @property
     def ndim(self) -> int:

@@ -61,7 +61,7 @@ divide = Primitive(
     elementwise=True,
 )
 
-# y = -x
+# y = -x: the gradient changes its sign too.
 negative = Primitive(
     name="negative",
     symbol="neg",

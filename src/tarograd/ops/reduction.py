@@ -27,7 +27,7 @@ def _count(shape: tuple[int, ...], axis: Axes) -> int:
     return product(shape[i] for i in axis)
 
 
-def _sum(x: Array, *, axis: Axes, keepdims: bool) -> Any:
+def _sum(x: Any, *, axis: Axes, keepdims: bool) -> Any:
     return x.sum(axis=axis, keepdims=keepdims)
 
 
@@ -40,7 +40,7 @@ sum = Primitive(
 )
 
 
-def _mean(x: Array, *, axis: Axes, keepdims: bool) -> Any:
+def _mean(x: Any, *, axis: Axes, keepdims: bool) -> Any:
     return x.mean(axis=axis, keepdims=keepdims)
 
 
@@ -59,11 +59,11 @@ def _extreme_rule(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
     return np.where(hits, spread(g / np.maximum(ties, 1), x.shape, axis), 0)
 
 
-def _max(x: Array, *, axis: Axes, keepdims: bool) -> Any:
+def _max(x: Any, *, axis: Axes, keepdims: bool) -> Any:
     return x.max(axis=axis, keepdims=keepdims)
 
 
-def _min(x: Array, *, axis: Axes, keepdims: bool) -> Any:
+def _min(x: Any, *, axis: Axes, keepdims: bool) -> Any:
     return x.min(axis=axis, keepdims=keepdims)
 
 
@@ -74,7 +74,7 @@ max = Primitive(name="max", symbol="max", forward=_max, vjp=(_extreme_rule,))
 min = Primitive(name="min", symbol="min", forward=_min, vjp=(_extreme_rule,))
 
 
-def _argmax(x: Array, *, axis: int | None) -> Any:
+def _argmax(x: Any, *, axis: int | None) -> Any:
     return x.argmax(axis=axis)
 
 
@@ -82,7 +82,7 @@ def _argmax(x: Array, *, axis: int | None) -> Any:
 argmax = Primitive(name="argmax", symbol="argmax", forward=_argmax)
 
 
-def _prod(x: Array, *, axis: Axes, keepdims: bool) -> Any:
+def _prod(x: Any, *, axis: Axes, keepdims: bool) -> Any:
     return x.prod(axis=axis, keepdims=keepdims)
 
 
@@ -115,7 +115,7 @@ def _prod_rule(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
 prod = Primitive(name="prod", symbol="Π", forward=_prod, vjp=(_prod_rule,))
 
 
-def _logsumexp(x: Array, *, axis: Axes, keepdims: bool) -> Any:
+def _logsumexp(x: Any, *, axis: Axes, keepdims: bool) -> Any:
     top = x.max(axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)
     with np.errstate(divide="ignore"):  # the log of nothing but zeros is -inf
@@ -124,7 +124,7 @@ def _logsumexp(x: Array, *, axis: Axes, keepdims: bool) -> Any:
 
 
 def _logsumexp_rule(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
-    y = np.where(y > -np.inf, y, 0)
+    y = np.where(y == -np.inf, 0, y)  # all terms are 0, and so is each share
     return spread(g, x.shape, axis) * np.exp(x - spread(y, x.shape, axis))
 
 
@@ -138,7 +138,7 @@ logsumexp = Primitive(
 )
 
 
-def _softmax(x: Array, *, axis: int) -> Any:
+def _softmax(x: Any, *, axis: int) -> Any:
     e = np.exp(x - x.max(axis=axis, keepdims=True))
     return e / e.sum(axis=axis, keepdims=True)
 
@@ -158,7 +158,7 @@ softmax = Primitive(
 )
 
 
-def _log_softmax(x: Array, *, axis: int) -> Any:
+def _log_softmax(x: Any, *, axis: int) -> Any:
     return x - _logsumexp(x, axis=(axis,), keepdims=True)
 
 

@@ -122,7 +122,8 @@ def _concatenate(*xs: Array, axis: int) -> Any:
 def _concatenate_rule(g: Any, y: Any, *xs: Any, axis: int) -> tuple[Any, ...]:
     before = (slice(None),) * axis
     ends = [0, *accumulate(x.shape[axis] for x in xs)]
-    return tuple(g[(*before, slice(start, end))] for start, end in pairwise(ends))
+    pieces = [(*before, slice(start, end)) for start, end in pairwise(ends)]
+    return tuple(g[piece] for piece in pieces)
 
 
 # The arrays one after the other along an axis; each gets its piece of the gradient.
@@ -140,8 +141,8 @@ def _stack(*xs: Array, axis: int) -> Any:
 
 
 def _stack_rule(g: Any, y: Any, *xs: Any, axis: int) -> tuple[Any, ...]:
-    before = (slice(None),) * axis
-    return tuple(g[(*before, i)] for i in range(len(xs)))
+    slices = [(*(slice(None),) * axis, i) for i in range(len(xs))]
+    return tuple(g[place] for place in slices)
 
 
 # The arrays side by side along a new axis.

@@ -1,0 +1,74 @@
+"""What happens to the inputs of an operation before it is recorded.
+
+Arrays are frozen, dtypes and shapes are brought together; whatever that takes is itself recorded,
+as Cast and Repeat nodes, so that it can be seen and the gradient takes the same way back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tarograd.graph import Array, Operand, Primitive
+from tarograd.ops import elementwise, shape
+
+
+def frozen(array: Array) -> Array:
+    """The array if nobody can write into it, else a read-only copy."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:
+            array = array.copy()
+            array.flags.writeable = False
+            return array
+        base = base.base
+    return array
+
+
+def as_input(name: str, x: Any) -> Any:
+    """An input of a node: a Tensor, a Python number (which adapts its dtype) or a frozen array."""
+    if isinstance(x, np.generic):  # first: np.float64 is a float too, but decides the dtype
+        return x.item()
+    if isinstance(x, Operand | bool | int | float):
+        return x
+    array = np.asarray(x)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: an input of type {type(x).__name__}: numbers are needed")
+    return frozen(array)
+
+
+def _cast(x: Any, dtype: np.dtype[Any], kinds: str) -> Any:
+    """A Tensor or array of another float dtype, or of one of the `kinds`, in `dtype`."""
+    if isinstance(x, bool | int | float) or x.dtype == dtype or x.dtype.kind not in kinds:
+        return x
+    return elementwise.cast(x, dtype=dtype) if isinstance(x, Operand) else frozen(x.astype(dtype))
+
+
+def aligned(primitive: Primitive, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The inputs in one dtype and, for an elementwise primitive, the Tensors in one shape.
+
+    The dtype is the widest float among them; whole numbers follow it and never decide it.
+    """
+    arrays = [x for x in inputs if isinstance(x, Operand | np.ndarray)]
+    if len({x.dtype for x in arrays}) > 1:
+        floats = [x.dtype for x in arrays if x.dtype.kind == "f"]
+        if floats:
+            kinds = "fiu" if primitive.elementwise else "fiub"
+            dtype = np.result_type(*floats)
+            inputs = tuple(_cast(x, dtype, kinds) for x in inputs)
+    shapes = {x.shape for x in arrays}
+    if primitive.elementwise and len(shapes) > 1:
+        try:
+            full = np.broadcast_shapes(*shapes)
+        except ValueError as error:
+            listed = " and ".join(str(x.shape) for x in arrays)
+            raise ValueError(
+                f"{primitive.name}: the shapes {listed} do not fit: counted from the right, "
+                "two lengths have to be equal, or one of them 1"
+            ) from error
+        inputs = tuple(
+            shape.repeat(x, shape=full) if isinstance(x, Operand) and x.shape != full else x
+            for x in inputs
+        )
+    return inputs
