@@ -117,8 +117,8 @@ prod = Primitive(name="prod", symbol="Π", forward=_prod, vjp=(_prod_rule,))
 
 def _logsumexp(x: Any, *, axis: Axes, keepdims: bool) -> Any:
     top = x.max(axis=axis, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0)
-    with np.errstate(divide="ignore"):  # the log of nothing but zeros is -inf
+    top = np.where(np.isinf(top), 0, top)
+    with np.errstate(divide="ignore", over="ignore"):  # log 0 is -inf, and beside inf all is inf
         y = np.log(np.exp(x - top).sum(axis=axis, keepdims=True)) + top
     return y if keepdims else y.squeeze(axis)
 
