@@ -1,0 +1,49 @@
+"""`python -m benchmarks`: one table of tarograd beside the textbook's code and the peers."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+import click
+
+
+@click.command()
+@click.argument("what", type=click.Choice(["all", "step", "run", "import"]), default="all")
+@click.option("--quick", is_flag=True, help="A few steps only: shows that it works, not how fast.")
+def main(what: str, quick: bool) -> None:
+    """Time a training STEP, a whole RUN of training, and the IMPORT; by default all of them.
+
+    Everyone trains the two-layer network 784-50-10 of *Deep Learning from Scratch* on batches of
+    100 with plain SGD, on one thread. The data is MNIST where TAROGRAD_DATA names the folder that
+    contains mnist/, otherwise random images of its shape.
+    """
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = "1"  # before NumPy and the peers are imported
+    from threadpoolctl import threadpool_limits
+
+    from benchmarks import contenders, measure, problem, table
+
+    size = problem.QUICK if quick else problem.FULL
+    sections: dict[str, list[table.Row]] = {}
+    print(f"{table.machine()}, {os.cpu_count()} cores of which one is used")
+    print(contenders.packages())
+    with threadpool_limits(1):
+        if what != "import":
+            data = problem.dataset(size)
+            print(f"{data.name}, {len(data.train)} training and {len(data.test)} test images")
+        if what in ("all", "step"):
+            title = f"training step, from {size.rounds} chunks of {size.chunk} steps"
+            sections[title] = measure.steps(size, data)
+        if what in ("all", "run"):
+            title = f"whole run of {size.steps} steps, from {size.runs}"
+            sections[title] = measure.runs(size, data)
+    if what in ("all", "import"):
+        title = f"import, from {size.imports} fresh interpreters of {platform.python_version()}"
+        sections[title] = measure.imports(size)
+    print()
+    print(table.table(sections))
+
+
+if __name__ == "__main__":
+    main()
