@@ -11,8 +11,9 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from tarograd.graph import Array
+from tarograd.inputs import frozen
 from tarograd.optim.schedules import Schedule, checked_number
-from tarograd.tensor import Tensor, frozen
+from tarograd.tensor import Tensor
 
 State = Mapping[str, Any]
 Update = tuple[Any, dict[str, Any]]

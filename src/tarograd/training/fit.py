@@ -92,10 +92,7 @@ def fit(
             f"fit trains a Network, not {type(network).__name__}: put layers into "
             "tg.nn.Sequential(...), or subclass tg.nn.Network"
         )
-    held: Split | None = None
-    train = data.train
-    if validation:
-        train, held = data.hold_out(validation, seed)
+    train, held = data.hold_out(validation, seed) if validation else (data.train, None)
     batches = Batches(len(train), batch_size, seed, sampling)
     network.pixel_max = data.pixel_max
     criterion = loss or network.criterion
@@ -112,14 +109,14 @@ def fit(
         "data": data.name,
         "data_hashes": data.hashes,
     }
-    total = _total(batches, steps, epochs)
+    place = None if directory is None else Path(directory)
     run = Run(
         network,
         criterion,
         recipe.bind(network.parameters()),
         batches,
         {"train": train, "test": data.test} | ({"validation": held} if held else {}),
-        Store(None if directory is None else Path(directory), settings, total),
+        Store(place, settings, _total(batches, steps, epochs)),
     )
     return run.run(resume, progress)
 
