@@ -86,13 +86,15 @@ def test_a_recipe_is_bound_as_often_as_one_likes_each_time_afresh(kind: type[Opt
         np.testing.assert_array_equal(first, second, strict=True)
 
 
-def test_settings_of_numpy_become_python_numbers_and_leave_float32_alone() -> None:
-    lr: Any = np.float64(0.5)
-    [w, _] = both = parameters("float32")
-    optimizer = SGD(both, lr=lr, weight_decay=lr)
+def test_float64_in_settings_and_gradients_leaves_float32_parameters_and_state_alone() -> None:
+    half: Any = np.float64(0.5)
+    [w, b] = parameters("float32")
+    optimizer = Momentum([w, b], lr=half, weight_decay=half)
     assert type(optimizer.lr) is type(optimizer.weight_decay) is float
     optimizer.step([np.ones((3, 2)), np.ones(2)])
-    assert w.dtype == "float32"
+    state = optimizer.state_arrays()
+    dtypes = {w.dtype, b.dtype, state["v/affine1.w"].dtype, state["v/affine1.b"].dtype}
+    assert dtypes == {np.dtype("float32")}
 
 
 def test_a_new_optimizer_is_a_rule_and_the_names_of_its_state() -> None:
@@ -297,7 +299,12 @@ def test_what_is_no_list_of_parameters_is_refused(
         (Nesterov, {"momentum": -0.1}, "Nesterov: momentum=-0.1: momentum is a finite number"),
         (RMSProp, {"decay": 1.5}, "RMSProp: decay=1.5: decay is a finite number from 0 to below"),
         (Adam, {"beta1": 1.0}, "Adam: beta1=1.0: beta1 is a finite number from 0 to below 1"),
-        (AdamW, {"beta2": True}, "AdamW: beta2=True: beta2 is a finite number from 0 to below 1"),
+        (AdamW, {"beta2": 1e9}, "beta2=1000000000.0: beta2 is a finite number from 0 to below 1"),
+        (
+            AdamW,
+            {"weight_decay": True},
+            "AdamW: weight_decay=True: weight_decay is a finite number",
+        ),
         (AdaGrad, {"eps": np.nan}, "AdaGrad: eps=nan: eps is a finite number from 0 on"),
     ],
 )
