@@ -16,6 +16,7 @@ ORDER = (
     "graph",
     "ops",
     "backward",
+    "numpy_shapes",
     "numpy_functions",
     "inputs",
     "tensor",

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from tarograd.graph import Node, Operand
 
 
@@ -53,27 +55,33 @@ def _shares(
 ) -> tuple[Any, ...]:
     """What the node behind `x` passes on to each of its inputs."""
     wanted = [isinstance(i, Operand) and id(i) in needed for i in node.inputs]
-    inputs = [read(i) if isinstance(i, Operand) else i for i in node.inputs]
-    vjp, y = node.primitive.vjp, read(x)
+    vjp, name, attributes = node.primitive.vjp, node.primitive.name, node.attributes
+    if vjp is None or not any(wanted):
+        return (None,) * len(wanted)
+    y, inputs = read(x), [read(i) if isinstance(i, Operand) else i for i in node.inputs]
+    shares = vjp if isinstance(vjp, tuple) else vjp(g, y, *inputs, **attributes)
+    if not isinstance(shares, tuple) or len(shares) != len(inputs):
+        given = len(shares) if isinstance(shares, tuple) else f"one {type(shares).__name__}"
+        raise TypeError(
+            f"the backward rule of {name!r} gives {given} for {len(inputs)} inputs; "
+            "a tuple with one gradient (or rule) for each is needed, None for data"
+        )
     if isinstance(vjp, tuple):
         rules = zip(wanted, vjp, strict=True)
-        shares = [r(g, y, *inputs, **node.attributes) if w and r else None for w, r in rules]
-    elif vjp is None or not any(wanted):
-        return (None,) * len(inputs)
-    else:
-        given = vjp(g, y, *inputs, **node.attributes)
-        shares = [s if w else None for w, s in zip(wanted, given, strict=True)]
-    name = node.primitive.name
-    return tuple(_fitting(name, i, s) for i, s in zip(node.inputs, shares, strict=True))
+        shares = tuple(r(g, y, *inputs, **attributes) if w and r else None for w, r in rules)
+    edges = zip(node.inputs, wanted, shares, strict=True)
+    return tuple(_fitting(name, i, share) if w else None for i, w, share in edges)
 
 
 def _fitting(name: str, x: Operand, share: Any) -> Any:
     """The share in the dtype of its input; a share of another shape is a wrong rule."""
     if share is None:
         return None
-    if share.shape != x.value.shape:
+    if not isinstance(share, Operand | np.ndarray | np.generic):
+        share = np.asarray(share)
+    if share.shape != x.shape:
         raise ValueError(
             f"the backward rule of {name!r} gives a gradient of shape {share.shape} "
-            f"to an input of shape {x.value.shape}; the two have to be equal"
+            f"to an input of shape {x.shape}; the two have to be equal"
         )
-    return share if share.dtype == x.value.dtype else share.astype(x.value.dtype)
+    return share if share.dtype == x.dtype else share.astype(x.dtype)

@@ -37,10 +37,10 @@ def grad(
         Tensor(12) Tensor(12)
     """
     wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    g = upstream if isinstance(upstream, Tensor) else upstream_gradient(output, upstream)
+    g = constant(upstream_gradient(output, upstream))
     order = topological_order(output)
     targets = {id(x) for x in wanted}
-    walk = backpropagate(order, constant(g), wanted, lambda x: x)
+    walk = backpropagate(order, g, wanted, lambda x: x)
     found = {id(x): constant(g) for x, g, _ in walk if id(x) in targets}
     zeros = [constant(np.zeros(x.shape, x.dtype)) if id(x) not in found else None for x in wanted]
     slopes = [found.get(id(x), zero) for x, zero in zip(wanted, zeros, strict=True)]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tarograd.graph import Operand
+from tarograd.numpy_shapes import axes_of
 from tarograd.ops import elementwise, random, reduction
 from tarograd.ops import matmul as products
 
@@ -61,7 +62,8 @@ def softmax(x: Any, axis: int = -1) -> Any:
         >>> softmax(np.array([1e4, 1e4]))
         array([0.5, 0.5])
     """
-    return reduction.softmax(x, axis=axis % x.ndim)
+    (classes,) = axes_of("softmax", x, axis)
+    return reduction.softmax(x, axis=classes)
 
 
 def log_softmax(x: Any, axis: int = -1) -> Any:
@@ -71,7 +73,8 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
         x: Tensor or array of any shape but ().
         axis: the axis of the classes.
     """
-    return reduction.log_softmax(x, axis=axis % x.ndim)
+    (classes,) = axes_of("log_softmax", x, axis)
+    return reduction.log_softmax(x, axis=classes)
 
 
 def logsumexp(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Any:
@@ -86,8 +89,7 @@ def logsumexp(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool 
         >>> round(float(logsumexp(np.array([1000.0, 1000.0]))), 4)
         1000.6931
     """
-    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-    return reduction.logsumexp(x, axis=tuple(i % x.ndim for i in axes), keepdims=keepdims)
+    return reduction.logsumexp(x, axis=axes_of("logsumexp", x, axis), keepdims=keepdims)
 
 
 def affine(x: Any, w: Any, b: Any) -> Any:

@@ -159,6 +159,9 @@ def context(**changes: Any) -> Iterator[None]:
         ...     print(x + x)
         Tensor([2. 4.])
     """
+    if unknown := changes.keys() - set(Context._fields):
+        known = ", ".join(Context._fields)
+        raise TypeError(f"context: there is no setting {', '.join(sorted(unknown))}; there are {known}")
     token = _context.set(_context.get()._replace(**changes))
     try:
         yield
@@ -199,8 +202,8 @@ def topological_order(output: Operand) -> list[Operand]:
 def verify(output: Operand) -> None:
     """Check the grammar of the graph behind `output`.
 
-    Every value is read-only; an elementwise node has inputs of one shape and one dtype; and every
-    node, computed again from its inputs, gives the value that it gave before, bit for bit.
+    Every value is read-only; an elementwise node has inputs of one shape, the floats among them of
+    one dtype; and every node, computed again from its inputs, gives the value that it gave before.
 
     Raises:
         ValueError: naming the first node, in order of computation, that breaks a rule.
@@ -219,9 +222,13 @@ def verify(output: Operand) -> None:
         name = node.primitive.name
         given = [x.value if isinstance(x, Operand) else x for x in node.inputs]
         if node.primitive.elementwise:
-            shapes = {x.value.shape for x in node.inputs if isinstance(x, Operand)}
+            values = [x.value for x in node.inputs if isinstance(x, Operand)]
+            shapes = {v.shape for v in values}
+            floats = {v.dtype for v in values if v.dtype.kind == "f"}
             if shapes - {operand.value.shape}:
                 raise ValueError(f"{name}: inputs {shapes} beside an output {operand.value.shape}")
+            if len(floats) > 1:
+                raise ValueError(f"{name}: inputs of the dtypes {sorted(map(str, floats))}")
         again = node.primitive.forward(*given, **node.attributes)
         same = np.array_equal(again, operand.value, equal_nan=operand.value.dtype.kind == "f")
         if not same or np.asarray(again).dtype != operand.value.dtype:

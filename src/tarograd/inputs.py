@@ -28,7 +28,8 @@ def frozen(array: Array) -> Array:
 
 def as_input(name: str, x: Any) -> Any:
     """An input of a node: a Tensor, a Python number (which adapts its dtype) or a frozen array."""
-    if isinstance(x, np.generic):  # first: np.float64 is a float too, but decides the dtype
+    # First: np.float64 is a float too, but decides the dtype.
+    if isinstance(x, np.generic) and x.dtype.kind in "fiub":
         return x.item()
     if isinstance(x, Operand | bool | int | float):
         return x

@@ -7,53 +7,59 @@ function answers for which of NumPy's when one of those is given a Tensor.
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
+from tarograd.numpy_shapes import (
+    Axis,
+    arrays_of,
+    axes_of,
+    broadcast_to,
+    concatenate,
+    expand_dims,
+    hstack,
+    moveaxis,
+    pad,
+    ravel,
+    reshape,
+    squeeze,
+    stack,
+    swapaxes,
+    transpose,
+    vstack,
+)
 from tarograd.ops import arithmetic, elementwise, reduction
 from tarograd.ops import matmul as products
 from tarograd.ops import shape as shapes
 
-Axis = int | Sequence[int] | None
 
-
-def _axes(name: str, x: Any, axis: Axis) -> tuple[int, ...]:
-    """`axis` as a tuple of axes counted from the front."""
-    if axis is None:
-        return tuple(range(x.ndim))
-    try:
-        return tuple(normalize_axis_tuple(axis, x.ndim))
-    except ValueError as error:
-        raise np.exceptions.AxisError(f"{name}: axis={axis} for the shape {x.shape}") from error
-
-
-def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def sum(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """Sum over `axis`, by default over all elements."""
-    return reduction.sum(x, axis=_axes("sum", x, axis), keepdims=keepdims)
+    return reduction.sum(x, axis=axes_of("sum", x, axis), keepdims=keepdims)
 
 
-def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def mean(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """Mean over `axis`."""
-    return reduction.mean(x, axis=_axes("mean", x, axis), keepdims=keepdims)
+    return reduction.mean(x, axis=axes_of("mean", x, axis), keepdims=keepdims)
 
 
-def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def max(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """Largest element along `axis`; equal ones share the gradient."""
-    return reduction.max(x, axis=_axes("max", x, axis), keepdims=keepdims)
+    return reduction.max(x, axis=axes_of("max", x, axis), keepdims=keepdims)
 
 
-def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def min(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """Smallest element along `axis`; equal ones share the gradient."""
-    return reduction.min(x, axis=_axes("min", x, axis), keepdims=keepdims)
+    return reduction.min(x, axis=axes_of("min", x, axis), keepdims=keepdims)
 
 
-def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def prod(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """Product along `axis`, with the right gradient at zeros too."""
-    return reduction.prod(x, axis=_axes("prod", x, axis), keepdims=keepdims)
+    return reduction.prod(x, axis=axes_of("prod", x, axis), keepdims=keepdims)
 
 
 def argmax(x: Any, axis: int | None = None) -> Any:
@@ -61,17 +67,17 @@ def argmax(x: Any, axis: int | None = None) -> Any:
     return reduction.argmax(x, axis=axis)
 
 
-def var(x: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Any:
+def var(x: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
     """Variance: the mean squared distance from the mean, over n - `ddof`."""
-    axes = _axes("var", x, axis)
+    axes = axes_of("var", x, axis)
     distance = x - mean(x, axes, keepdims=True)
     n = math.prod(x.shape[i] for i in axes)
-    return sum(distance * distance, axes, keepdims) / (n - ddof)
+    return sum(distance * distance, axes, keepdims=keepdims) / (n - ddof)
 
 
-def std(x: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Any:
+def std(x: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
     """Standard deviation: the root of the variance."""
-    return elementwise.sqrt(var(x, axis, ddof, keepdims))
+    return elementwise.sqrt(var(x, axis, ddof=ddof, keepdims=keepdims))
 
 
 def norm(x: Any, ord: float | str | None = None, axis: Axis = None, keepdims: bool = False) -> Any:
@@ -79,136 +85,40 @@ def norm(x: Any, ord: float | str | None = None, axis: Axis = None, keepdims: bo
 
     At the zero vector the gradient is taken as 0.
     """
-    if ord not in (None, 1, 2, np.inf, "fro") or (ord == 2 and axis is None and x.ndim > 1):
-        raise TypeError(f"norm: ord={ord!r} for the shape {x.shape} has no rule; None, 1, inf have")
-    axes = _axes("norm", x, axis)
-    if ord in (1, np.inf) and len(axes) > 1:
-        raise TypeError(f"norm: ord={ord!r} of the matrices in {x.shape} has no rule; None has")
+    axes = axes_of("norm", x, axis)
+    ruled: dict[int, tuple[Any, ...]] = {1: (None, 1, 2, np.inf), 2: (None, "fro")}
+    if ord not in ruled.get(len(axes), (None,)):
+        raise TypeError(
+            f"norm: ord={ord!r} over the axes {axes} of the shape {x.shape} has no rule; "
+            "None has, of vectors also 1, 2 and inf, of matrices also 'fro'"
+        )
     if ord == 1:
-        return sum(elementwise.absolute(x), axes, keepdims)
+        return sum(elementwise.absolute(x), axes, keepdims=keepdims)
     if ord == np.inf:
-        return max(elementwise.absolute(x), axes, keepdims)
-    squares = sum(x * x, axes, keepdims)
+        return max(elementwise.absolute(x), axes, keepdims=keepdims)
+    squares = sum(x * x, axes, keepdims=keepdims)
     positive = squares > 0
     return where(positive, elementwise.sqrt(where(positive, squares, 1)), 0)
 
 
-def reshape(x: Any, shape: int | Sequence[int], order: str = "C") -> Any:
-    """The same elements in another shape; one length may be -1."""
-    if order != "C":
-        raise TypeError(f"reshape: order={order!r}: only the row-major order 'C' has a rule")
-    wanted = (int(shape),) if isinstance(shape, int | np.integer) else tuple(map(int, shape))
-    size, known = math.prod(x.shape), math.prod(n for n in wanted if n != -1)
-    if wanted.count(-1) == 1 and known:
-        wanted = tuple(size // known if n == -1 else n for n in wanted)
-    if any(n < 0 for n in wanted) or math.prod(wanted) != size:
-        raise ValueError(f"reshape: the {size} elements of {x.shape} do not fill {shape}")
-    return shapes.reshape(x, shape=wanted)
-
-
-def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
-    """The axes in another order, by default reversed."""
-    order = range(x.ndim)[::-1] if axes is None else _axes("transpose", x, axes)
-    if len(order) != x.ndim:
-        raise ValueError(f"transpose: {axes} does not name each axis of {x.shape} once")
-    return shapes.transpose(x, axes=tuple(order))
-
-
-def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
-    """Two axes exchanged."""
-    order = list(range(x.ndim))
-    order[axis1], order[axis2] = order[axis2], order[axis1]
-    return transpose(x, order)
-
-
-def moveaxis(x: Any, source: int, destination: int) -> Any:
-    """One axis at another place."""
-    order = [i for i in range(x.ndim) if i != _axes("moveaxis", x, source)[0]]
-    order.insert(*_axes("moveaxis", x, destination), *_axes("moveaxis", x, source))
-    return transpose(x, order)
-
-
-def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
-    """New axes of length 1 at the places `axis` of the result."""
-    new = (axis,) if isinstance(axis, int) else tuple(axis)
-    places = normalize_axis_tuple(new, x.ndim + len(new))
-    lengths = iter(x.shape)
-    return reshape(x, [1 if i in places else next(lengths) for i in range(x.ndim + len(new))])
-
-
-def squeeze(x: Any, axis: Axis = None) -> Any:
-    """Without the axes of length 1."""
-    if axis is not None:
-        wrong = [i for i in _axes("squeeze", x, axis) if x.shape[i] != 1]
-        if wrong:
-            raise ValueError(f"squeeze: axis {wrong[0]} of {x.shape} is not of length 1")
-    gone = _axes("squeeze", x, axis)
-    return reshape(x, [n for i, n in enumerate(x.shape) if n != 1 or i not in gone])
-
-
-def ravel(x: Any) -> Any:
-    """All elements in a row."""
-    return reshape(x, math.prod(x.shape))
-
-
-def broadcast_to(x: Any, shape: Sequence[int]) -> Any:
-    """Repeat along new axes and along axes of length 1."""
-    wanted = tuple(shape)
-    try:
-        fits = np.broadcast_shapes(x.shape, wanted) == wanted
-    except ValueError:
-        fits = False
-    if not fits:
-        raise ValueError(f"broadcast_to: {x.shape} can't be repeated into {wanted}")
-    return shapes.repeat(x, shape=wanted)
-
-
-def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Any:
-    """The arrays one after the other along an axis; `axis=None` flattens them first."""
-    if axis is None:
-        return concatenate([ravel(x) for x in arrays])
-    return shapes.concatenate(*arrays, axis=_axes("concatenate", arrays[0], axis)[0])
-
-
-def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
-    """The arrays side by side along a new axis."""
-    return shapes.stack(*arrays, axis=normalize_axis_index(axis, arrays[0].ndim + 1))
-
-
-def vstack(arrays: Sequence[Any]) -> Any:
-    """The arrays below one another; a vector is a row."""
-    return concatenate([expand_dims(x, 0) if x.ndim == 1 else x for x in arrays])
-
-
-def hstack(arrays: Sequence[Any]) -> Any:
-    """The arrays beside one another."""
-    return concatenate(arrays, axis=0 if arrays[0].ndim == 1 else 1)
-
-
-def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float = 0) -> Any:
-    """`x` within a margin; `pad_width` as in NumPy: one width, (before, after), or one per axis."""
-    if mode != "constant":
-        raise TypeError(f"pad: mode={mode!r} has no rule; 'constant' has")
-    widths = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2))
-    pairs = tuple((int(before), int(after)) for before, after in widths)
-    return shapes.pad(x, widths=pairs, value=constant_values)
-
-
 def where(condition: Any, x: Any, y: Any) -> Any:
     """`x` where the condition holds, else `y`."""
-    return elementwise.where(condition != 0 if condition.dtype != bool else condition, x, y)
+    (condition,) = arrays_of(condition)
+    return elementwise.where(condition if condition.dtype == bool else condition != 0, x, y)
 
 
-def clip(x: Any, min: Any = None, max: Any = None) -> Any:
-    """`x`, but at least `min` and at most `max`."""
-    low, high = -np.inf if min is None else min, np.inf if max is None else max
-    if isinstance(low, int | float) and isinstance(high, int | float):
-        return elementwise.clip(x, low=low, high=high)
+def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+    """`x`, but at least `min` and at most `max`, which NumPy calls `a_min` and `a_max` too."""
+    low, high = (b if a is None else a for a, b in ((a_min, min), (a_max, max)))
+    low, high = -np.inf if low is None else low, np.inf if high is None else high
+    if all(isinstance(limit, int | float | np.generic) for limit in (low, high)):
+        return elementwise.clip(x, low=float(low), high=float(high))
     return elementwise.minimum(elementwise.maximum(x, low), high)
 
 
 def matmul(a: Any, b: Any) -> Any:
     """Matrix product of vectors, matrices and stacks of matrices."""
+    a, b = arrays_of(a, b)
     if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ValueError(
             f"matmul: {a.shape} @ {b.shape}: the columns of the left one"
@@ -216,13 +126,14 @@ def matmul(a: Any, b: Any) -> Any:
         )
     left = expand_dims(a, 0) if a.ndim == 1 else a
     right = expand_dims(b, 1) if b.ndim == 1 else b
-    if left.ndim + right.ndim > 4:
-        try:
-            stacks = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
-        except ValueError as error:
-            raise ValueError(f"matmul: {a.shape} @ {b.shape}: the stacks do not fit") from error
-        left = shapes.repeat(left, shape=stacks + left.shape[-2:])
-        right = shapes.repeat(right, shape=stacks + right.shape[-2:])
+    try:
+        stacks = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    except ValueError as error:
+        raise ValueError(f"matmul: {a.shape} @ {b.shape}: the stacks do not fit") from error
+    left, right = (
+        x if x.shape[:-2] == stacks else shapes.repeat(x, shape=stacks + x.shape[-2:])
+        for x in (left, right)
+    )
     y = products.matmul(left, right)
     y = squeeze(y, -1) if b.ndim == 1 else y
     return squeeze(y, -1 if b.ndim == 1 else -2) if a.ndim == 1 else y
@@ -230,34 +141,38 @@ def matmul(a: Any, b: Any) -> Any:
 
 def dot(a: Any, b: Any) -> Any:
     """Product over the last axis of `a` and the last but one of `b`."""
-    if not np.ndim(a) or not np.ndim(b):
+    a, b = arrays_of(a, b)
+    if not a.ndim or not b.ndim:
         return a * b
     return matmul(a, b) if b.ndim <= 2 else tensordot(a, b, ([-1], [-2]))
 
 
 def inner(a: Any, b: Any) -> Any:
     """Product over the last axes of both."""
-    return tensordot(a, b, ([-1], [-1]))
+    a, b = arrays_of(a, b)
+    return tensordot(a, b, ([-1], [-1])) if a.ndim and b.ndim else a * b
 
 
 def outer(a: Any, b: Any) -> Any:
     """Every element of `a` times every element of `b`."""
+    a, b = arrays_of(a, b)
     return expand_dims(ravel(a), 1) * expand_dims(ravel(b), 0)
 
 
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """Sum of products over the axes `axes[0]` of `a` and `axes[1]` of `b`."""
+    a, b = arrays_of(a, b)
     if isinstance(axes, int):
         axes = (range(a.ndim - axes, a.ndim), range(axes))
-    left, right = (
-        _axes("tensordot", x, tuple(i) if isinstance(i, Sequence) else i)
-        for x, i in zip((a, b), axes, strict=True)
-    )
+    left, right = (axes_of("tensordot", x, i) for x, i in zip((a, b), axes, strict=True))
+    if [a.shape[i] for i in left] != [b.shape[j] for j in right]:
+        raise ValueError(
+            f"tensordot: the axes {left} of {a.shape} and {right} of {b.shape} differ in length"
+        )
     letters = [chr(ord("a") + i) for i in range(a.ndim + b.ndim)]
-    second = letters[a.ndim :]
+    first, second = letters[: a.ndim], letters[a.ndim :]
     for i, j in zip(left, right, strict=True):
         second[j] = letters[i]
-    first = letters[: a.ndim]
     rest = [c for c in first if c not in second] + [c for c in second if c not in first]
     return einsum(f"{''.join(first)},{''.join(second)}->{''.join(rest)}", a, b)
 
@@ -268,6 +183,31 @@ def einsum(subscripts: str, *operands: Any) -> Any:
     Letters in both operands and not in the result are contracted by a matrix product, letters
     in both and in the result number its stack, and a letter in one operand only is summed.
     """
+    given = arrays_of(*operands)
+    names, result, lengths = _parsed(subscripts, given)
+    if len(given) == 1:
+        return _arranged(given[0], names[0], result)
+    (first, second), (a, b) = names, given
+    stacked = [c for c in first if c in second and c in result]
+    contracted = [c for c in first if c in second and c not in result]
+    rows = [c for c in first if c not in second and c in result]
+    columns = [c for c in second if c not in first and c in result]
+    a = _arranged(a, first, "".join(stacked + rows + contracted))
+    b = _arranged(b, second, "".join(stacked + contracted + columns))
+
+    def block(*parts: list[str]) -> tuple[int, ...]:
+        sizes = [math.prod(lengths[c] for c in part) for part in parts]
+        return (*(lengths[c] for c in stacked), *sizes)
+
+    y = matmul(reshape(a, block(rows, contracted)), reshape(b, block(contracted, columns)))
+    order = stacked + rows + columns
+    return _arranged(reshape(y, [lengths[c] for c in order]), "".join(order), result)
+
+
+def _parsed(subscripts: str, operands: list[Any]) -> tuple[list[str], str, dict[str, int]]:
+    """The letters of each operand, those of the result, and the length of each letter's axis."""
+    if not isinstance(subscripts, str):
+        raise TypeError("einsum: write the subscripts as a string, such as 'ij,jk->ik'")
     terms, _, result = subscripts.replace(" ", "").partition("->")
     names = terms.split(",")
     if "->" not in subscripts:
@@ -278,28 +218,15 @@ def einsum(subscripts: str, *operands: Any) -> Any:
             f"einsum: {subscripts!r} of {len(operands)} operands has no rule; one or two operands"
             " without '...' and without a letter twice in one of them have"
         )
+    lengths: dict[str, int] = {}
     for n, x in zip(names, operands, strict=True):
         if len(n) != x.ndim:
             raise ValueError(f"einsum: {subscripts!r}: {n!r} names {len(n)} axes of {x.shape}")
-    if len(names) == 1:
-        return _arranged(operands[0], names[0], result)
-    (first, second), (a, b) = names, operands
-    stacked = [c for c in first if c in second and c in result]
-    contracted = [c for c in first if c in second and c not in result]
-    rows = [c for c in first if c not in second and c in result]
-    columns = [c for c in second if c not in first and c in result]
-    a = _arranged(a, first, "".join(stacked + rows + contracted))
-    b = _arranged(b, second, "".join(stacked + contracted + columns))
-    lengths = dict(zip(stacked + rows + contracted, a.shape, strict=True))
-    lengths |= dict(zip(stacked + contracted + columns, b.shape, strict=True))
-
-    def block(*parts: list[str]) -> tuple[int, ...]:
-        sizes = [math.prod(lengths[c] for c in part) for part in parts]
-        return (*(lengths[c] for c in stacked), *sizes)
-
-    y = matmul(reshape(a, block(rows, contracted)), reshape(b, block(contracted, columns)))
-    order = stacked + rows + columns
-    return _arranged(reshape(y, [lengths[c] for c in order]), "".join(order), result)
+        for c, length in zip(n, x.shape, strict=True):
+            if lengths.setdefault(c, length) != length:
+                listed = " and ".join(str(x.shape) for x in operands)
+                raise ValueError(f"einsum: {subscripts!r}: {c!r} has two lengths in {listed}")
+    return names, result, lengths
 
 
 def _arranged(x: Any, names: str, wanted: str) -> Any:
@@ -392,3 +319,20 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.ndim: lambda x: x.ndim,
     np.size: lambda x: math.prod(x.shape),
 }
+
+
+def _name(function: Any) -> str:
+    """How users write the function: `np.linalg.norm`."""
+    module = getattr(function, "__module__", None) or "numpy"
+    return f"{module}.{function.__name__}".replace("numpy", "np", 1)
+
+
+def no_rule(function: Any, method: str = "", arguments: Iterable[str] = ()) -> TypeError:
+    """The error for a function of NumPy's, or a use of one, that can't be differentiated here."""
+    used = _name(function) + method + "".join(f"({argument}=…)" for argument in arguments)
+    known = [_name(f) for f in (*UFUNCS, *FUNCTIONS)]
+    near = difflib.get_close_matches(used, known, n=1, cutoff=0.0)[0]
+    return TypeError(
+        f"{used} has no rule for Tensors, so it can't be recorded; the nearest that has one "
+        f"is {near}. For a value outside of the graph take the Tensor's .value"
+    )

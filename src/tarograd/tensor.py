@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from tarograd import numpy_functions as npf
+from tarograd import numpy_shapes
 from tarograd.backward import backpropagate
 from tarograd.graph import Array, Node, Operand, Primitive, current_context, topological_order
 from tarograd.inputs import aligned, as_input, frozen
@@ -123,7 +123,7 @@ class Tensor(Operand):
         """Forget the gradient, so that the next `backward` starts from nothing."""
         self._grad = None
 
-    def backward(self, upstream: ArrayLike | None = None) -> None:
+    def backward(self, upstream: ArrayLike | Tensor | None = None) -> None:
         """Backpropagate: add the derivative of this value to `.grad` of every leaf behind it.
 
         Args:
@@ -156,17 +156,19 @@ class Tensor(Operand):
         if kwargs.get("out") is not None:
             raise TypeError(f"np.{ufunc.__name__} can't write into an array: write y = a + b")
         if ufunc not in npf.UFUNCS or method != "__call__" or kwargs:
-            name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-            raise _no_rule(name + "".join(f"({k}=…)" for k in kwargs))
+            raise npf.no_rule(ufunc, "" if method == "__call__" else f".{method}", kwargs)
         return npf.UFUNCS[ufunc](*inputs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function not in npf.FUNCTIONS:
-            raise _no_rule(function.__name__)
+            raise npf.no_rule(function)
         return npf.FUNCTIONS[function](*args, **kwargs)
 
     def __array__(self, *args: Any, **kwargs: Any) -> Array:
-        raise TypeError("a Tensor does not turn into an array by itself; take its .value")
+        raise TypeError(
+            "a Tensor does not turn into an array by itself; take its .value, "
+            "or np.stack a list of Tensors"
+        )
 
     def __getitem__(self, key: Any) -> Tensor:
         parts = list(key) if isinstance(key, tuple) else [key]
@@ -211,6 +213,9 @@ class Tensor(Operand):
         if self.ndim or self.dtype.kind != "f":
             return f"Tensor({np.array2string(self._value, prefix='Tensor(')})"
         return f"Tensor({self._value:.{np.finfo(self.dtype).precision - 2}g})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self._value, spec) if spec else str(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self.node is not None:
@@ -287,21 +292,21 @@ class Tensor(Operand):
     def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]  # elementwise, as in NumPy
         return self.record(elementwise.not_equal, (self, other), {})
 
-    def sum(self, axis: npf.Axis = None, keepdims: bool = False) -> Tensor:
+    def sum(self, axis: numpy_shapes.Axis = None, keepdims: bool = False) -> Tensor:
         """Sum over `axis`, by default over all elements."""
-        return cast(Tensor, npf.sum(self, axis, keepdims))
+        return cast(Tensor, npf.sum(self, axis, keepdims=keepdims))
 
-    def mean(self, axis: npf.Axis = None, keepdims: bool = False) -> Tensor:
+    def mean(self, axis: numpy_shapes.Axis = None, keepdims: bool = False) -> Tensor:
         """Mean over `axis`."""
-        return cast(Tensor, npf.mean(self, axis, keepdims))
+        return cast(Tensor, npf.mean(self, axis, keepdims=keepdims))
 
-    def max(self, axis: npf.Axis = None, keepdims: bool = False) -> Tensor:
+    def max(self, axis: numpy_shapes.Axis = None, keepdims: bool = False) -> Tensor:
         """Largest element along `axis`; equal ones share the gradient."""
-        return cast(Tensor, npf.max(self, axis, keepdims))
+        return cast(Tensor, npf.max(self, axis, keepdims=keepdims))
 
-    def min(self, axis: npf.Axis = None, keepdims: bool = False) -> Tensor:
+    def min(self, axis: numpy_shapes.Axis = None, keepdims: bool = False) -> Tensor:
         """Smallest element along `axis`; equal ones share the gradient."""
-        return cast(Tensor, npf.min(self, axis, keepdims))
+        return cast(Tensor, npf.min(self, axis, keepdims=keepdims))
 
     def argmax(self, axis: int | None = None) -> Tensor:
         """Where the largest element stands; not differentiable."""
@@ -309,17 +314,17 @@ class Tensor(Operand):
 
     def reshape(self, *shape: Any) -> Tensor:
         """The same elements in another shape; one length may be -1."""
-        return cast(Tensor, npf.reshape(self, shape[0] if len(shape) == 1 else shape))
+        return cast(Tensor, numpy_shapes.reshape(self, shape[0] if len(shape) == 1 else shape))
 
     def transpose(self, *axes: Any) -> Tensor:
         """The axes in another order, by default reversed."""
         order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
-        return cast(Tensor, npf.transpose(self, order or None))
+        return cast(Tensor, numpy_shapes.transpose(self, order or None))
 
     @property
     def T(self) -> Tensor:  # noqa: N802  # NumPy's name for it
         """The axes in reversed order."""
-        return cast(Tensor, npf.transpose(self))
+        return cast(Tensor, numpy_shapes.transpose(self))
 
     def astype(self, dtype: DTypeLike) -> Tensor:
         """The value in another float dtype; the gradient comes back in this one."""
@@ -374,8 +379,8 @@ def _index_array(part: Any) -> Any:
     return array
 
 
-def upstream_gradient(output: Tensor, upstream: Any) -> Array:
-    """The gradient that arrives at the output, as an array of its shape and dtype."""
+def upstream_gradient(output: Tensor, upstream: Any) -> Any:
+    """The gradient that arrives at the output, in its shape and dtype: a Tensor or an array."""
     if upstream is None:
         if output.size != 1:
             raise ValueError(
@@ -383,17 +388,11 @@ def upstream_gradient(output: Tensor, upstream: Any) -> Array:
                 "from one; sum them, or give the upstream gradient of this shape"
             )
         return frozen(np.ones(output.shape, output.dtype))
-    array = np.asarray(upstream, dtype=output.dtype)
-    if array.shape != output.shape:
-        raise ValueError(f"an upstream gradient {array.shape} for an output of {output.shape}")
-    return frozen(array)
-
-
-def _no_rule(name: str) -> TypeError:
-    """The error for a function of NumPy's that can't be differentiated here."""
-    known = [f.__name__ for f in (*npf.UFUNCS, *npf.FUNCTIONS)]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-    return TypeError(
-        f"np.{name} has no rule for Tensors, so it can't be recorded; the nearest that has one "
-        f"is np.{near}. For a value outside of the graph take the Tensor's .value"
-    )
+    if not isinstance(upstream, Tensor):
+        upstream = frozen(np.asarray(upstream, dtype=output.dtype))
+    if upstream.shape != output.shape:
+        raise ValueError(
+            f"an upstream gradient of shape {upstream.shape} for an output of shape "
+            f"{output.shape}: the two have to be equal"
+        )
+    return upstream if upstream.dtype == output.dtype else upstream.astype(output.dtype)

@@ -34,7 +34,7 @@ def bits(count: int, seed: int, step: int = 0, stream: str = "") -> NDArray[np.u
         True
     """
     for name, number in (("seed", seed), ("step", step)):
-        if not 0 <= number < _WORD:
+        if not 0 <= number < _WORD or number != int(number):
             raise ValueError(f"{name}={number}: a whole number from 0 to 2**64 - 1 is needed")
     key = np.array([seed, zlib.crc32(stream.encode())], np.uint64)
     counter = np.array([0, step, 0, 0], np.uint64)

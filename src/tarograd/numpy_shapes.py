@@ -1,0 +1,165 @@
+"""NumPy's functions that move elements, spelled with the primitives; see numpy_functions.py."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
+
+from tarograd.graph import Operand
+from tarograd.ops import shape as shapes
+
+Axis = int | Sequence[int] | None
+
+
+def axes_of(name: str, x: Any, axis: Axis) -> tuple[int, ...]:
+    """`axis` as a tuple of axes counted from the front."""
+    if axis is None:
+        return tuple(range(x.ndim))
+    try:
+        return tuple(normalize_axis_tuple(axis, x.ndim))
+    except ValueError as error:
+        raise np.exceptions.AxisError(f"{name}: axis={axis} for the shape {x.shape}") from error
+
+
+def arrays_of(*given: Any) -> list[Any]:
+    """Lists as arrays, and Python numbers as arrays in the dtype of the first float Tensor."""
+    floats = (x.dtype for x in given if isinstance(x, Operand) and x.dtype.kind == "f")
+    dtype = next(floats, None)
+    return [
+        x
+        if isinstance(x, Operand | np.ndarray)
+        else np.asarray(x, dtype if isinstance(x, int | float) else None)
+        for x in given
+    ]
+
+
+def reshape(x: Any, shape: int | Sequence[int], order: str = "C") -> Any:
+    """The same elements in another shape; one length may be -1."""
+    if order != "C":
+        raise TypeError(f"reshape: order={order!r}: only the row-major order 'C' has a rule")
+    wanted = (int(shape),) if isinstance(shape, int | np.integer) else tuple(map(int, shape))
+    size, known = math.prod(x.shape), math.prod(n for n in wanted if n != -1)
+    if wanted.count(-1) == 1 and known:
+        wanted = tuple(size // known if n == -1 else n for n in wanted)
+    if any(n < 0 for n in wanted) or math.prod(wanted) != size:
+        raise ValueError(f"reshape: the {size} elements of {x.shape} do not fill {shape}")
+    return shapes.reshape(x, shape=wanted)
+
+
+def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
+    """The axes in another order, by default reversed."""
+    order = range(x.ndim)[::-1] if axes is None else axes_of("transpose", x, axes)
+    if len(order) != x.ndim:
+        raise ValueError(f"transpose: {axes} does not name each axis of {x.shape} once")
+    return shapes.transpose(x, axes=tuple(order))
+
+
+def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
+    """Two axes exchanged."""
+    (i,), (j,) = axes_of("swapaxes", x, axis1), axes_of("swapaxes", x, axis2)
+    order = list(range(x.ndim))
+    order[i], order[j] = j, i
+    return transpose(x, order)
+
+
+def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
+    """Axes at other places; those that are not named keep their order."""
+    sources, places = axes_of("moveaxis", x, source), axes_of("moveaxis", x, destination)
+    if len(sources) != len(places):
+        raise ValueError(f"moveaxis: {source} and {destination} are not equally many axes")
+    rest = iter([i for i in range(x.ndim) if i not in sources])
+    moved = dict(zip(places, sources, strict=True))
+    return transpose(x, [moved[i] if i in moved else next(rest) for i in range(x.ndim)])
+
+
+def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
+    """New axes of length 1 at the places `axis` of the result."""
+    count = x.ndim + np.size(axis)
+    places = normalize_axis_tuple(axis, count)
+    lengths = iter(x.shape)
+    return reshape(x, [1 if i in places else next(lengths) for i in range(count)])
+
+
+def squeeze(x: Any, axis: Axis = None) -> Any:
+    """Without the axes of length 1."""
+    gone = axes_of("squeeze", x, axis)
+    wrong = [] if axis is None else [i for i in gone if x.shape[i] != 1]
+    if wrong:
+        raise ValueError(f"squeeze: axis {wrong[0]} of {x.shape} is not of length 1")
+    return reshape(x, [n for i, n in enumerate(x.shape) if n != 1 or i not in gone])
+
+
+def ravel(x: Any) -> Any:
+    """All elements in a row."""
+    return reshape(x, math.prod(x.shape))
+
+
+def broadcast_to(x: Any, shape: int | Sequence[int]) -> Any:
+    """Repeat along new axes and along axes of length 1."""
+    wanted = (shape,) if isinstance(shape, int) else tuple(shape)
+    try:
+        fits = np.broadcast_shapes(x.shape, wanted) == wanted
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"broadcast_to: {x.shape} can't be repeated into {wanted}")
+    return shapes.repeat(x, shape=wanted)
+
+
+def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Any:
+    """The arrays one after the other along an axis; `axis=None` flattens them first."""
+    given = arrays_of(*arrays)
+    if axis is None:
+        return concatenate([ravel(x) for x in given])
+    (along,) = axes_of("concatenate", given[0], axis)
+    others = {(*x.shape[:along], *x.shape[along + 1 :], x.ndim) for x in given}
+    if len(others) > 1:
+        raise ValueError(
+            f"concatenate: the shapes {_listed(given)} have to be equal but for axis {axis}"
+        )
+    return shapes.concatenate(*given, axis=along)
+
+
+def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
+    """The arrays side by side along a new axis."""
+    given = arrays_of(*arrays)
+    if len({x.shape for x in given}) > 1:
+        raise ValueError(f"stack: the shapes {_listed(given)} have to be equal")
+    return shapes.stack(*given, axis=normalize_axis_index(axis, given[0].ndim + 1))
+
+
+def _listed(arrays: Sequence[Any]) -> str:
+    return " and ".join(str(x.shape) for x in arrays)
+
+
+def vstack(arrays: Sequence[Any]) -> Any:
+    """The arrays below one another; a vector is a row."""
+    return concatenate([reshape(x, (1, -1)) if x.ndim < 2 else x for x in arrays_of(*arrays)])
+
+
+def hstack(arrays: Sequence[Any]) -> Any:
+    """The arrays beside one another."""
+    given = [x if x.ndim else ravel(x) for x in arrays_of(*arrays)]
+    return concatenate(given, axis=0 if given[0].ndim == 1 else 1)
+
+
+def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float = 0) -> Any:
+    """`x` within a margin; `pad_width` as in NumPy: one width, (before, after), or one per axis."""
+    if mode != "constant":
+        raise TypeError(f"pad: mode={mode!r} has no rule; 'constant' has")
+    widths = np.asarray(pad_width)
+    if widths.dtype.kind not in "iu" or (widths < 0).any():
+        raise ValueError(f"pad: pad_width={pad_width}: whole numbers from 0 up are needed")
+    try:
+        pairs = np.broadcast_to(widths, (x.ndim, 2)).tolist()
+    except ValueError as error:
+        raise ValueError(
+            f"pad: pad_width={pad_width} for the shape {x.shape}: give one width, "
+            "(before, after), or such a pair for each axis"
+        ) from error
+    margins = tuple((before, after) for before, after in pairs)
+    return shapes.pad(x, widths=margins, value=constant_values) if margins else x
