@@ -159,9 +159,9 @@ def context(**changes: Any) -> Iterator[None]:
         ...     print(x + x)
         Tensor([2. 4.])
     """
-    if unknown := changes.keys() - set(Context._fields):
+    if unknown := sorted(changes.keys() - set(Context._fields)):
         known = ", ".join(Context._fields)
-        raise TypeError(f"context: there is no setting {', '.join(sorted(unknown))}; there are {known}")
+        raise TypeError(f"context: there is no setting {', '.join(unknown)}; there are {known}")
     token = _context.set(_context.get()._replace(**changes))
     try:
         yield
