@@ -1,0 +1,350 @@
+"""NumPy's own functions, given Tensors: the same values, the right gradients, or a clear error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from numeric import Array, assert_gradient, numeric_gradient
+from rows import locked
+from tarograd import Tensor, grad
+from tarograd.graph import verify
+from tarograd.numpy_functions import FUNCTIONS, UFUNCS
+
+A = np.array([[0.31, -0.62, 1.3], [1.72, 0.93, -1.51]])
+B = np.array([[0.8, 1.9, 0.7], [0.55, 1.2, 1.6]])
+V = np.array([0.9, 0.45, 1.4])
+STACKS = np.linspace(-1, 1, 12).reshape(2, 2, 3)
+MASK = np.array([[True, False, True], [False, False, True]])
+
+Call = tuple[Callable[..., Any], tuple[Array, ...]]
+
+
+def unary(f: Any) -> list[Call]:
+    return [(f, (B,)), (f, (np.array(0.7),))]
+
+
+def binary(f: Any) -> list[Call]:
+    scalars: list[Call] = [(lambda x: f(x, 2.5), (B,)), (lambda x: f(2.5, x), (B,))]
+    beside: list[Call] = [(lambda x: f(x, V), (B,)), (lambda x: f(V, x), (B,))]
+    return [(f, (B + 0.1, B)), (f, (B, V + 0.25)), (f, (V, np.array(0.77))), *scalars, *beside]
+
+
+def reduction(f: Any) -> list[Call]:
+    return [
+        (f, (A,)),
+        (lambda x: f(x, 1), (A,)),
+        (lambda x: f(x, axis=-1, keepdims=True), (A,)),
+        (lambda x: f(x, axis=(0, 2)), (STACKS,)),
+    ]
+
+
+def tensordot(**how: Any) -> Callable[..., Any]:
+    f: Any = np.tensordot
+    return lambda *xs: f(*xs, **how)
+
+
+CALLS: dict[Any, list[Call]] = {
+    **{f: binary(f) for f in UFUNCS if f.nin == 2 and f is not np.matmul},
+    **{f: unary(f) for f in UFUNCS if f.nin == 1},
+    np.tan: unary(lambda x: np.tan(x / 2)),
+    **{f: reduction(f) for f in (np.sum, np.mean, np.max, np.min, np.prod)},
+    np.matmul: [
+        (np.matmul, (A, B.T)),
+        (np.matmul, (V, B.T)),
+        (np.matmul, (A, V)),
+        (np.matmul, (V, V)),
+        (np.matmul, (STACKS, A.T)),
+        (np.matmul, (A[:, :2], STACKS)),
+        (np.matmul, (STACKS, STACKS.transpose(0, 2, 1))),
+        (np.matmul, (STACKS[:, None], A.T[None])),
+        (np.matmul, (STACKS, V)),
+        (np.matmul, (V[:2], STACKS)),
+        (lambda x: np.matmul(B, x), (V,)),
+        (lambda x: x @ [1.0, 2.0, 3.0], (A,)),
+        (lambda x: [[1.0, 2.0]] @ x, (A,)),
+    ],
+    np.var: [
+        *reduction(np.var),
+        (lambda x: np.var(x, axis=0, ddof=1, keepdims=True), (A,)),
+    ],
+    np.std: [*reduction(np.std), (lambda x: np.std(x, 1, ddof=1), (A,))],
+    np.linalg.norm: [
+        (np.linalg.norm, (A,)),
+        (lambda x: np.linalg.norm(x, axis=1, keepdims=True), (A,)),
+        (lambda x: np.linalg.norm(x, 1, 0), (A,)),
+        (lambda x: np.linalg.norm(x, np.inf, axis=1), (A,)),
+        (lambda x: np.linalg.norm(x, 2), (V,)),
+        (lambda x: np.linalg.norm(x, "fro"), (A,)),
+        (lambda x: np.linalg.norm(x, axis=(0, 2)), (STACKS,)),
+    ],
+    np.argmax: [
+        (np.argmax, (A,)),
+        (lambda x: np.argmax(x, 1), (A,)),
+        (lambda x: np.argmax(x, axis=0), (A,)),
+    ],
+    np.reshape: [
+        (lambda x: np.reshape(x, (3, -1)), (A,)),
+        (lambda x: np.reshape(x, 6), (A,)),
+        (lambda x: np.reshape(x, (-1, 2, 1), order="C"), (A,)),
+    ],
+    np.ravel: unary(np.ravel),
+    np.transpose: [
+        (np.transpose, (A,)),
+        (lambda x: np.transpose(x, (1, -1, 0)), (STACKS,)),
+        (lambda x: np.transpose(x, axes=[2, 0, 1]), (STACKS,)),
+    ],
+    np.swapaxes: [(lambda x: np.swapaxes(x, 0, -1), (STACKS,))],
+    np.moveaxis: [
+        (lambda x: np.moveaxis(x, 0, -1), (STACKS,)),
+        (lambda x: np.moveaxis(x, (0, 1), (2, 0)), (STACKS,)),
+    ],
+    np.expand_dims: [
+        (lambda x: np.expand_dims(x, 1), (A,)),
+        (lambda x: np.expand_dims(x, (0, -1)), (A,)),
+    ],
+    np.squeeze: [
+        (np.squeeze, (A[:, :1, None],)),
+        (lambda x: np.squeeze(x, 1), (A[:, :1, None],)),
+        (lambda x: np.squeeze(x, axis=(1, -1)), (A[:, :1, None],)),
+    ],
+    np.broadcast_to: [
+        (lambda x: np.broadcast_to(x, (2, 3)), (V,)),
+        (lambda x: np.broadcast_to(x, 4), (np.array(0.7),)),
+    ],
+    np.concatenate: [
+        (lambda *xs: np.concatenate(xs), (A, B)),
+        (lambda *xs: np.concatenate(xs, axis=-1), (A, B, A[:, :1])),
+        (lambda *xs: np.concatenate(xs, axis=None), (A, V)),
+        (lambda x: np.concatenate([[1.0, 2.0], x, V]), (V,)),
+    ],
+    np.stack: [
+        (lambda *xs: np.stack(xs), (A, B)),
+        (lambda *xs: np.stack(xs, axis=-1), (A, B)),
+        (lambda x: np.stack([1.0, x, 2.0]), (np.array(0.7),)),
+    ],
+    np.vstack: [
+        (lambda *xs: np.vstack(xs), (A, V)),
+        (lambda *xs: np.vstack(xs), (np.array(0.7), np.array(0.8))),
+    ],
+    np.hstack: [
+        (lambda *xs: np.hstack(xs), (A, B)),
+        (lambda *xs: np.hstack(xs), (V, V[:1])),
+        (lambda *xs: np.hstack(xs), (np.array(0.7), V)),
+    ],
+    np.pad: [
+        (lambda x: np.pad(x, 1), (A,)),
+        (lambda x: np.pad(x, (0, 2), constant_values=1.5), (A,)),
+        (lambda x: np.pad(x, ((1, 0), (2, 3)), "constant"), (A,)),
+        (lambda x: np.pad(x, ((1,), (2,))), (A,)),
+        (lambda x: np.pad(x, 1), (np.array(0.7),)),
+    ],
+    np.where: [
+        (lambda x: np.where(x > 0, x, 0.1 * x), (A,)),
+        (lambda *xs: np.where(MASK, *xs), (A, V)),
+        (lambda x: np.where(MASK[0], 1, x), (A,)),
+        (lambda x: np.where([1.5, 0, 0], x, 2.0), (V,)),
+        (lambda x: np.where(True, x, 0), (V,)),
+    ],
+    np.clip: [
+        (lambda x: np.clip(x, -0.5, 1.1), (A,)),
+        (lambda x: np.clip(x, None, 0.5), (A,)),
+        (lambda x: np.clip(x, a_min=np.float32(0.5), a_max=None), (A,)),
+        (lambda x: np.clip(x, min=0.5), (A,)),
+        (lambda *xs: np.clip(*xs), (A, -V, V)),
+    ],
+    np.dot: [
+        (np.dot, (A, B.T)),
+        (np.dot, (V, V)),
+        (np.dot, (A, V)),
+        (np.dot, (np.array(0.7), A)),
+        (lambda x: np.dot(x, 2.0), (A,)),
+        (lambda x: np.dot([1.0, 2.0], x), (A,)),
+        (np.dot, (A, STACKS.transpose(0, 2, 1))),
+    ],
+    np.inner: [(np.inner, (A, B)), (np.inner, (STACKS, V)), (lambda x: np.inner(x, 2.0), (V,))],
+    np.outer: [(np.outer, (V, A)), (lambda x: np.outer(2.5, x), (V,))],
+    np.tensordot: [
+        (tensordot(), (A, B)),
+        (tensordot(axes=0), (V, A)),
+        (tensordot(axes=1), (STACKS, A.T)),
+        (tensordot(axes=(0, 1)), (A, STACKS)),
+        (tensordot(axes=([1, -1], [0, 1])), (STACKS, B)),
+    ],
+    np.einsum: [
+        (lambda *xs: np.einsum("ij,kj->ik", *xs), (A, B)),
+        (lambda *xs: np.einsum("nij, kj -> kni", *xs), (STACKS, B)),
+        (lambda *xs: np.einsum("ij,j", *xs), (A, V)),
+        (lambda x: np.einsum("ba", x), (A,)),
+        (lambda x: np.einsum("ij->", x), (A,)),
+        (lambda x: np.einsum("ij,ij->i", x, B), (A,)),
+    ],
+    np.zeros_like: [(np.zeros_like, (A,)), (lambda x: np.zeros_like(x, dtype=int), (A,))],
+    np.ones_like: [(np.ones_like, (A,))],
+    np.full_like: [(lambda x: np.full_like(x, 3.5), (A,))],
+    np.shape: [(np.shape, (A,))],
+    np.ndim: [(np.ndim, (A,))],
+    np.size: [(np.size, (A,))],
+}
+
+
+def test_every_entry_has_a_call() -> None:
+    assert CALLS.keys() == UFUNCS.keys() | FUNCTIONS.keys()
+
+
+def check(f: Callable[..., Any], arrays: tuple[Array, ...]) -> None:
+    """Value and gradients of f(*Tensors) against those of f(*arrays), which is NumPy itself."""
+    expected = np.asarray(f(*arrays))
+    inputs = [Tensor(x) for x in arrays]
+    y = f(*inputs)
+    if not isinstance(y, Tensor):
+        assert np.array_equal(y, expected)
+        return
+    assert y.shape == expected.shape
+    assert y.dtype == expected.dtype
+    np.testing.assert_allclose(y.value, expected, rtol=1e-13, atol=1e-14)
+    verify(y)
+    if y.dtype.kind != "f":  # data: nothing flows
+        assert not any(slope.value.any() for slope in grad(y, inputs, np.ones(y.shape)))
+        return
+    g = locked(np.random.default_rng(1).normal(size=y.shape))
+    for i, slope in enumerate(grad(y, inputs, g)):
+
+        def moved(x: Array, i: int = i) -> Any:
+            return f(*arrays[:i], x, *arrays[i + 1 :])
+
+        assert_gradient(slope.value, numeric_gradient(moved, arrays[i], g), 1e-8)
+
+
+NAMED = [
+    pytest.param(*call, id=f"{function.__name__}{i}")
+    for function, calls in CALLS.items()
+    for i, call in enumerate(calls)
+]
+
+
+@pytest.mark.parametrize(("f", "arrays"), NAMED)
+def test_values_and_gradients_are_those_of_numpy(
+    f: Callable[..., Any], arrays: tuple[Array, ...]
+) -> None:
+    check(f, tuple(locked(x.copy()) for x in arrays))
+
+
+lengths = st.integers(1, 3)
+exactly = settings(max_examples=40, derandomize=True, deadline=None)
+
+
+def drawn(data: st.DataObject, shape: tuple[int, ...]) -> Array:
+    """An array of any shape, without ties."""
+    seed = data.draw(st.integers(0, 99))
+    return locked(np.random.default_rng(seed).normal(size=shape))
+
+
+@exactly
+@given(st.data())
+def test_einsum_of_two_operands(data: st.DataObject) -> None:
+    sizes = {c: data.draw(lengths) for c in "abcd"}
+    names = [
+        "".join(data.draw(st.lists(st.sampled_from("abcd"), unique=True, max_size=3)))
+        for _ in range(2)
+    ]
+    known = sorted(set("".join(names)))
+    result = "".join(data.draw(st.permutations(known))[: data.draw(st.integers(0, len(known)))])
+    spec = f"{names[0]},{names[1]}" + data.draw(st.sampled_from(["", f"->{result}"]))
+    arrays = tuple(drawn(data, tuple(sizes[c] for c in n)) for n in names)
+    check(lambda *xs: np.einsum(spec, *xs), arrays)
+
+
+@exactly
+@given(st.data())
+def test_matmul_of_vectors_matrices_and_stacks(data: st.DataObject) -> None:
+    inner, full = data.draw(lengths), data.draw(st.lists(lengths, max_size=2))
+
+    def stack() -> tuple[int, ...]:
+        start = data.draw(st.integers(0, len(full)))
+        return tuple(data.draw(st.sampled_from([1, n])) for n in full[start:])
+
+    left = data.draw(st.sampled_from([(inner,), (*stack(), data.draw(lengths), inner)]))
+    right = data.draw(st.sampled_from([(inner,), (*stack(), inner, data.draw(lengths))]))
+    check(np.matmul, (drawn(data, left), drawn(data, right)))
+
+
+@exactly
+@given(st.data())
+def test_reductions_over_any_axes(data: st.DataObject) -> None:
+    shape = tuple(data.draw(st.lists(lengths, max_size=3)))
+    axes = data.draw(st.lists(st.integers(0, 2), unique=True))
+    axis = tuple(i - data.draw(st.sampled_from([0, len(shape)])) for i in axes if i < len(shape))
+    how = {"axis": data.draw(st.sampled_from([axis, None])), "keepdims": data.draw(st.booleans())}
+    reductions: list[Any] = [np.sum, np.mean, np.max, np.min, np.prod, np.var]
+    f = data.draw(st.sampled_from(reductions))
+    check(lambda x: f(x, **how), (drawn(data, shape),))
+
+
+WITHOUT_RULE: list[tuple[Callable[..., Any], str, str]] = [
+    (lambda t: np.cumsum(t), "np.cumsum", "np.sum"),
+    (lambda t: np.fft.fft(t), "np.fft.fft", "np."),
+    (lambda t: np.linalg.inv(t), "np.linalg.inv", "np.linalg.norm"),
+    (lambda t: np.sort(t), "np.sort", "np.sqrt"),
+    (lambda t: np.arctan(t), "np.arctan", "np.tan"),
+    (lambda t: np.maximum.reduce(t), "np.maximum.reduce", "np.maximum"),
+    (lambda t: np.add.outer(t, t), "np.add.outer", "np.outer"),
+    (lambda t: np.column_stack([t, t]), "np.column_stack", "np.stack"),
+    (lambda t: np.log1p(t), "np.log1p", "np.log10"),
+    (lambda t: np.add(t, 1, where=MASK), "np.add(where=…)", "np."),
+    (lambda t: np.exp(t, dtype=np.float32), "np.exp(dtype=…)", "np.exp"),
+]
+
+
+@pytest.mark.parametrize(
+    ("f", "used", "near"), WITHOUT_RULE, ids=[used for _, used, _ in WITHOUT_RULE]
+)
+def test_without_a_rule_the_error_names_the_function_and_the_nearest(
+    f: Callable[..., Any], used: str, near: str
+) -> None:
+    with pytest.raises(TypeError) as caught:
+        f(Tensor(B))
+    message = str(caught.value)
+    assert message.startswith(f"{used} has no rule for Tensors")
+    assert f"the nearest that has one is {near}" in message
+    assert ".value" in message
+
+
+@pytest.mark.parametrize(
+    ("f", "argument"),
+    [
+        (lambda t: np.sum(t, dtype=np.float32), "dtype"),
+        (lambda t: np.sum(t, axis=0, out=np.zeros(3)), "out"),
+        (lambda t: np.mean(t, where=MASK), "where"),
+        (lambda t: np.max(t, initial=0), "initial"),
+        (lambda t: np.sum(t, 0, np.float32), "positional"),
+        (lambda t: np.max(t, 0, np.zeros(3)), "positional"),
+        (lambda t: np.concatenate([t], dtype=np.float32), "dtype"),
+        (lambda t: np.add(t, t, out=np.zeros((2, 3))), "write y = a + b"),
+        (lambda t: np.add(A, A, out=t), "write y = a + b"),
+    ],
+)
+def test_arguments_without_a_rule_are_refused(f: Callable[..., Any], argument: str) -> None:
+    with pytest.raises(TypeError, match=argument.replace("+", r"\+")):
+        f(Tensor(A))
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [np.asarray, np.array, lambda t: np.array([t, t]), lambda t: np.sum([t, t]), np.float32],
+)
+def test_a_tensor_never_becomes_an_array_by_itself(convert: Callable[..., Any]) -> None:
+    with pytest.raises(TypeError, match=r"take its \.value, or np\.stack a list of Tensors"):
+        convert(Tensor(1.0))
+
+
+def test_adding_in_place_to_an_array_is_refused() -> None:
+    total = np.zeros(3)
+    with pytest.raises(TypeError, match=r"np\.add can't write into an array: write y = a \+ b"):
+        total += Tensor(V)
+    assert np.array_equal(total, np.zeros(3))
