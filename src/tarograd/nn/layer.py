@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from tarograd.backward import backpropagate
-from tarograd.graph import Array, group, topological_order
+from tarograd.graph import Array, current_context, group, topological_order
 from tarograd.tensor import Parameter, Tensor, upstream_gradient
 
 AnyLayer = TypeVar("AnyLayer", bound="Layer")
@@ -24,8 +24,9 @@ class Layer:
     """A piece of a network. Subclass it, declare fields in `__init__`, and write `call`.
 
     The parameters of a layer are found in its fields, in the order in which they were declared:
-    Parameters, inner layers, and lists of them. A field names what is in it, so a parameter is
-    called by its path, such as `affine1.w`.
+    Parameters, inner layers, and lists and dicts of them; a field whose name starts with `_` is
+    private and is not searched. A field names what is in it, so a parameter is called by its
+    path, such as `affine1.w`.
 
     Example:
         >>> import tarograd as tg
@@ -48,9 +49,9 @@ class Layer:
     _pass: tuple[Tensor, Tensor] | None = None
 
     def __setattr__(self, field: str, value: Any) -> None:
-        if isinstance(value, Layer | Parameter) and value.name is None:
-            value.name = field
         super().__setattr__(field, value)
+        for _ in _opened(field, value):
+            pass  # which names it
 
     def call(self, *inputs: Any) -> Any:
         """The computation, in Tensors; what a subclass writes."""
@@ -67,19 +68,20 @@ class Layer:
         array = np.asarray(x)
         return array.astype(self.dtype) if array.dtype.kind in "iub" else array
 
-    def forward(self, *inputs: Any) -> Array:
+    def forward(self, x: ArrayLike, *others: Any) -> Array:
         """Compute on arrays, and remember what `backward` needs.
 
         Args:
-            *inputs: the arrays; `backward` gives the gradient of the first. They are not
-                written into, and may be changed afterwards.
+            x: the array whose gradient `backward` gives.
+            *others: further inputs, such as the targets. None is written into, and all may be
+                changed afterwards.
 
         Returns:
             the output, read-only.
         """
-        x = Tensor(self.read(inputs[0]))
-        y = self(x, *inputs[1:])
-        self._pass = (x, y)
+        recorded = Tensor(self.read(x))
+        y = self(recorded, *others)
+        self._pass = (recorded, y) if current_context().recording else None
         return np.asarray(y.value)
 
     def backward(self, dout: ArrayLike | None = None) -> Array:
@@ -96,7 +98,10 @@ class Layer:
             ValueError: before `forward`, or if `dout` has another shape than the output.
         """
         if self._pass is None:
-            raise ValueError(f"{self!r}.backward: call forward(x) first; it remembers the inputs")
+            raise ValueError(
+                f"{self!r}.backward: call forward(x) first; it remembers the inputs, "
+                "unless it was told not to record"
+            )
         x, y = self._pass
         slopes = self._slopes(y, [x, *self.parameters()], dout)
         for parameter, slope in zip(self.parameters(), slopes[1:], strict=True):
@@ -114,12 +119,9 @@ class Layer:
         return [np.asarray(found.get(id(i), zero)) for i, zero in zip(wanted, zeros, strict=True)]
 
     def fields(self) -> Iterator[tuple[str, Any]]:
-        """The names and values of the declared fields, lists opened, in order of declaration."""
+        """The paths and values of the declared fields, lists and dicts opened, in their order."""
         for field, value in vars(self).items():
-            if isinstance(value, list | tuple):
-                yield from ((f"{field}.{i}", inner) for i, inner in enumerate(value))
-            elif not field.startswith("_"):
-                yield field, value
+            yield from _opened(field, value)
 
     def named_parameters(self) -> dict[str, Parameter]:
         """The parameters by their paths, in order of declaration, a shared one once."""
@@ -168,3 +170,19 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+def _opened(field: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """What is in a field, by its path: nothing in a private one, each in a list or dict.
+
+    The path becomes its name if it has none: a list may have been filled after its declaration.
+    """
+    if field.startswith("_"):
+        return
+    if isinstance(value, dict | list | tuple):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _opened(f"{field}.{key}", inner)
+        return
+    if isinstance(value, Layer | Parameter) and value.name is None:
+        value.name = field
+    yield field, value

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from tarograd.functions import affine
-from tarograd.graph import Array
 from tarograd.nn.initializers import He, Normal
 from tarograd.nn.layer import Layer
-from tarograd.tensor import Parameter
+from tarograd.tensor import Parameter, Tensor
 
 
 def _parameter(value: Any) -> Parameter:
@@ -62,13 +61,14 @@ class Affine(Layer):
     ) -> None:
         self.init = init
         self._seed = seed
-        self._drawn: Array | None = None
-        if isinstance(w, int) and isinstance(b, int):
+        # The weights as they were drawn. A Tensor, since its array stays the same in a deep copy.
+        self._drawn: Tensor | None = None
+        if isinstance(w, int | np.integer) and isinstance(b, int | np.integer):
             if min(w, b) < 1:
                 raise ValueError(f"Affine({w}, {b}): both sizes have to be at least 1")
             self.w = Parameter(np.zeros((w, b), dtype))
             self.b = Parameter(np.zeros(b, dtype))
-            self._drawn = self.w.value
+            self._drawn = Tensor(self.w.value)
             self.initialize(seed, "affine")
             return
         self.w = _parameter(w)
@@ -80,9 +80,9 @@ class Affine(Layer):
 
     def initialize(self, seed: int, path: str = "") -> None:
         """Draw the weights anew, unless they were given or set."""
-        if self.w.value is self._drawn:
+        if self._drawn is not None and self.w.value is self._drawn.value:
             self.w.value = self.init(self.w.shape, seed, f"{path}.w", self.w.dtype)
-            self._seed, self._drawn = seed, self.w.value
+            self._seed, self._drawn = seed, Tensor(self.w.value)
 
     def call(self, x: Any) -> Any:
         """Shape (n, a), (n, ...) with a elements in a row, or (a,); gives (n, m) or (m,)."""

@@ -60,16 +60,17 @@ class Network(Layer):
         """The scores, without Dropout and without recording.
 
         Args:
-            x: a batch of inputs; uint8 images are scaled by `pixel_max`.
+            x: a batch of inputs, or one row; uint8 images are scaled by `pixel_max`.
 
         Returns:
-            shape (n, classes).
+            shape (n, classes); (classes,) for one row.
         """
         rows = np.asarray(x)
+        chunks = range(0, len(rows), CHUNK) if rows.ndim > 1 else []
+        parts = [rows[i : i + CHUNK] for i in chunks] or [rows]
         with context(recording=False, training=False):
-            chunks = range(0, max(len(rows), 1), CHUNK)
-            scores = [self(constant(self.read(rows[i : i + CHUNK]))).value for i in chunks]
-        return np.concatenate(scores)
+            scores = [self(constant(self.read(part))).value for part in parts]
+        return np.concatenate(scores) if len(scores) > 1 else np.asarray(scores[0])
 
     def loss(self, x: ArrayLike, t: ArrayLike) -> float:
         """The loss for inputs `x` and targets `t`."""
@@ -82,10 +83,18 @@ class Network(Layer):
         Args:
             x: inputs, n of them.
             t: labels (n,) or one-hot rows (n, classes).
+
+        Raises:
+            ValueError: if the shape of `t` is another.
         """
-        targets = np.asarray(t)
+        scores, targets = self.predict(x), np.asarray(t)
+        if scores.ndim != 2 or targets.shape not in (scores.shape, scores.shape[:1]):
+            raise ValueError(
+                f"accuracy: targets of shape {targets.shape} for scores of shape {scores.shape}: "
+                "give labels of shape (n,) or one-hot rows of shape (n, classes)"
+            )
         labels = targets if targets.ndim == 1 else targets.argmax(axis=1)
-        return float(np.mean(self.predict(x).argmax(axis=1) == labels))
+        return float(np.mean(scores.argmax(axis=1) == labels))
 
     def gradient(self, x: ArrayLike, t: ArrayLike) -> dict[str, Array]:
         """The gradient of the loss by backpropagation, for each parameter by its name.
@@ -142,6 +151,9 @@ class Sequential(Network):
         criterion: the loss layer, by default SoftmaxWithLoss.
         seed: which initial weights are drawn, for each layer by its name.
 
+    Raises:
+        TypeError: for something that is not a layer.
+
     Example:
         >>> net = Sequential(Affine(4, 3), ReLU(), Affine(3, 2))
         >>> list(net.named_parameters())
@@ -156,6 +168,11 @@ class Sequential(Network):
         self.layers: dict[str, Layer] = {}
         counts: Counter[str] = Counter()
         for layer in layers:
+            if not isinstance(layer, Layer):
+                raise TypeError(
+                    f"Sequential: {layer!r} is not a layer: give layers one after the other, "
+                    "Sequential(Affine(4, 3), ReLU()), or a list with a star, Sequential(*layers)"
+                )
             kind = type(layer).__name__.lower()
             counts[kind] += 1
             name = f"{kind}{counts[kind]}"
@@ -175,6 +192,8 @@ class Sequential(Network):
 
     def __repr__(self) -> str:
         parts = [repr(layer) for layer in self.layers.values()]
+        if repr(self.criterion) != repr(SoftmaxWithLoss()):
+            parts.append(f"criterion={self.criterion!r}")
         parts += [f"seed={self.seed}"] if self.seed else []
         return f"Sequential({', '.join(parts)})"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tarograd.functions import dropout
-from tarograd.graph import current_context
+from tarograd.graph import current_context, current_group
 from tarograd.nn.layer import Layer
 
 
@@ -41,7 +41,8 @@ class Dropout(Layer):
         if step is None:
             step = self._calls
             self._calls += 1
-        return dropout(x, self.rate, seed, step, now.group.path() if now.group else "")
+        group = current_group()
+        return dropout(x, self.rate, seed, step, group.path() if group else "")
 
     def __repr__(self) -> str:
         return f"Dropout({self.rate}{f', seed={self.seed}' if self.seed else ''})"
