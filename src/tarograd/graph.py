@@ -99,7 +99,7 @@ class Primitive:
         return f"Primitive({self.name})"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Group:
     """One call of a layer: the nodes recorded during it belong to it. Groups nest and fold."""
 
@@ -129,11 +129,11 @@ class Context(NamedTuple):
     training: bool = True
     seed: int | None = None
     step: Any = None
-    group: Group | None = None
 
 
 _DEFAULT = Context()
 _context: ContextVar[Context] = ContextVar("tarograd recording context", default=_DEFAULT)
+_group: ContextVar[Group | None] = ContextVar("tarograd group", default=None)
 
 
 def current_context() -> Context:
@@ -169,11 +169,19 @@ def context(**changes: Any) -> Iterator[None]:
         _context.reset(token)
 
 
+def current_group() -> Group | None:
+    """The group to which a node recorded here would belong."""
+    return _group.get()
+
+
 @contextmanager
 def group(name: str, kind: str) -> Iterator[None]:
     """Let the nodes recorded in the `with` block belong to the group `name`."""
-    with context(group=Group(name, kind, _context.get().group)):
+    token = _group.set(Group(name, kind, _group.get()))
+    try:
         yield
+    finally:
+        _group.reset(token)
 
 
 def topological_order(output: Operand) -> list[Operand]:
