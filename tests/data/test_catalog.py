@@ -95,7 +95,9 @@ def test_a_damaged_local_file_is_named_with_both_hashes(tmp_path: Path, cache: P
     assert "delete it" in message
 
 
-@pytest.mark.parametrize(("name", "content", "_"), HOSTILE_IDX, ids=lambda v: str(v)[:30])
+@pytest.mark.parametrize(
+    ("name", "content", "_"), HOSTILE_IDX, ids=[name for name, *_ in HOSTILE_IDX]
+)
 def test_no_hostile_file_passes_for_a_published_one(
     tmp_path: Path, cache: Path, name: str, content: bytes, _: str
 ) -> None:
@@ -237,7 +239,7 @@ def test_classes_reach_to_the_greatest_label_of_both_parts(tmp_path: Path) -> No
     assert load(path).classes == 1000
 
 
-@pytest.mark.parametrize(("name", "changed", "message"), UNFIT, ids=lambda v: str(v)[:30])
+@pytest.mark.parametrize(("name", "changed", "message"), UNFIT, ids=[name for name, *_ in UNFIT])
 def test_arrays_that_are_no_data_set(
     tmp_path: Path, name: str, changed: dict[str, NDArray[Any]], message: str
 ) -> None:

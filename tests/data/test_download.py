@@ -216,6 +216,14 @@ def test_what_is_wrong_is_left_for_the_next_mirror(
     assert [path.name for path in tmp_path.iterdir()] == ["numbers.gz"]
 
 
+def test_a_bomb_is_not_unpacked_further_than_the_file_should_reach(tmp_path: Path) -> None:
+    path = tmp_path / "numbers.gz"
+    # Its end is missing: whoever unpacks all of it will say so.
+    path.write_bytes(gzip.compress(bytes(2**24))[:-20])
+    with pytest.raises(DataError, match=r"found more than 102,400 bytes with"):
+        FILE.verify(path)
+
+
 def test_a_host_that_does_not_exist_is_left_for_the_next(server: Server, tmp_path: Path) -> None:
     get(tmp_path, "http://mirror.invalid/", server.url("good"))
     assert [path.name for path in tmp_path.iterdir()] == ["numbers.gz"]

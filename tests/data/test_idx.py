@@ -53,7 +53,9 @@ def test_reads_big_endian_numbers(tmp_path: Path) -> None:
     assert read_idx(path).tolist() == [258, -2]
 
 
-@pytest.mark.parametrize(("name", "content", "message"), HOSTILE_IDX, ids=lambda v: str(v)[:30])
+@pytest.mark.parametrize(
+    ("name", "content", "message"), HOSTILE_IDX, ids=[name for name, *_ in HOSTILE_IDX]
+)
 def test_refuses_hostile_files(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     path = tmp_path / "hostile"
     path.write_bytes(content)

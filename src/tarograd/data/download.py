@@ -201,12 +201,12 @@ class _Bar:
 def _request(address: str, sink: _Sink, mirrors: Mirrors, bar: Progress | None) -> None:
     from pooch import HTTPDownloader
 
+    row = _Bar(bar, address) if bar else None
     with contextlib.ExitStack() as stack:
 
         def close_in_the_end(response: Response, **_: object) -> None:
             stack.callback(response.close)
 
-        row = _Bar(bar, address) if bar else None
         fetch = HTTPDownloader(
             progressbar=row or False,
             timeout=(mirrors.connect_timeout, mirrors.read_timeout),
