@@ -184,6 +184,17 @@ def group(name: str, kind: str) -> Iterator[None]:
         _group.reset(token)
 
 
+# Behind a value that was computed without recording: no inputs, nothing flows back.
+CONSTANT = Node(Primitive(name="constant", symbol="const", forward=np.asarray), (), {})
+
+
+def recorded(primitive: Primitive, inputs: tuple[Any, ...], attributes: Mapping[str, Any]) -> Node:
+    """The node for a computation made here: in the current group, or CONSTANT."""
+    if not _context.get().recording:
+        return CONSTANT
+    return Node(primitive, inputs, attributes, _group.get())
+
+
 def topological_order(output: Operand) -> list[Operand]:
     """All operands that `output` was computed from, inputs first, itself last.
 

@@ -13,6 +13,8 @@ import numpy as np
 from tarograd.graph import Array, Operand, Primitive
 from tarograd.ops import elementwise, shape
 
+NUMBERS = (bool, int, float)
+
 
 def frozen(array: Array) -> Array:
     """The array if nobody can write into it, else a read-only copy."""
@@ -28,10 +30,11 @@ def frozen(array: Array) -> Array:
 
 def as_input(name: str, x: Any) -> Any:
     """An input of a node: a Tensor, a Python number (which adapts its dtype) or a frozen array."""
-    # First: np.float64 is a float too, but decides the dtype.
+    if isinstance(x, Operand):
+        return x
     if isinstance(x, np.generic) and x.dtype.kind in "fiub":
-        return x.item()
-    if isinstance(x, Operand | bool | int | float):
+        return x.item()  # np.float64 is a float too, but it would decide the dtype
+    if isinstance(x, NUMBERS):
         return x
     array = np.asarray(x)
     if array.dtype.kind not in "fiub":
@@ -41,7 +44,7 @@ def as_input(name: str, x: Any) -> Any:
 
 def _cast(x: Any, dtype: np.dtype[Any], kinds: str) -> Any:
     """A Tensor or array of another float dtype, or of one of the `kinds`, in `dtype`."""
-    if isinstance(x, bool | int | float) or x.dtype == dtype or x.dtype.kind not in kinds:
+    if isinstance(x, NUMBERS) or x.dtype == dtype or x.dtype.kind not in kinds:
         return x
     return elementwise.cast(x, dtype=dtype) if isinstance(x, Operand) else frozen(x.astype(dtype))
 
@@ -51,7 +54,7 @@ def aligned(primitive: Primitive, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 
     The dtype is the widest float among them; whole numbers follow it and never decide it.
     """
-    arrays = [x for x in inputs if isinstance(x, Operand | np.ndarray)]
+    arrays = [x for x in inputs if not isinstance(x, NUMBERS)]
     if len({x.dtype for x in arrays}) > 1:
         floats = [x.dtype for x in arrays if x.dtype.kind == "f"]
         if floats:

@@ -11,13 +11,10 @@ from numpy.typing import ArrayLike, DTypeLike
 from tarograd import numpy_functions as npf
 from tarograd import numpy_shapes
 from tarograd.backward import backpropagate
-from tarograd.graph import Array, Node, Operand, Primitive, current_context, topological_order
+from tarograd.graph import CONSTANT, Array, Node, Operand, Primitive, recorded, topological_order
 from tarograd.inputs import aligned, as_input, frozen
 from tarograd.ops import arithmetic, elementwise, shape
 from tarograd.ops.shape import ARRAY
-
-# Behind a Tensor that was computed without recording: no inputs, nothing flows back.
-CONSTANT = Node(Primitive(name="constant", symbol="const", forward=np.asarray), (), {})
 
 
 class Tensor(Operand):
@@ -79,9 +76,7 @@ class Tensor(Operand):
             inputs = aligned(primitive, inputs)
         values = [x._value if isinstance(x, Tensor) else x for x in inputs]
         y = primitive.forward(*values, **attributes)
-        now = current_context()
-        node = Node(primitive, inputs, attributes, now.group) if now.recording else CONSTANT
-        return Tensor._computed(y, node)
+        return Tensor._computed(y, recorded(primitive, inputs, attributes))
 
     @property
     def value(self) -> Array:
