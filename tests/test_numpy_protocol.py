@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numeric import Array, assert_gradient, numeric_gradient
+from agreement import assert_agrees
+from numeric import Array
 from rows import locked
-from tarograd import Tensor, grad
-from tarograd.graph import verify
+from tarograd import Tensor
 from tarograd.numpy_functions import FUNCTIONS, UFUNCS
 
 A = np.array([[0.31, -0.62, 1.3], [1.72, 0.93, -1.51]])
@@ -197,30 +197,6 @@ def test_every_entry_has_a_call() -> None:
     assert CALLS.keys() == UFUNCS.keys() | FUNCTIONS.keys()
 
 
-def check(f: Callable[..., Any], arrays: tuple[Array, ...]) -> None:
-    """Value and gradients of f(*Tensors) against those of f(*arrays), which is NumPy itself."""
-    expected = np.asarray(f(*arrays))
-    inputs = [Tensor(x) for x in arrays]
-    y = f(*inputs)
-    if not isinstance(y, Tensor):
-        assert np.array_equal(y, expected)
-        return
-    assert y.shape == expected.shape
-    assert y.dtype == expected.dtype
-    np.testing.assert_allclose(y.value, expected, rtol=1e-13, atol=1e-14)
-    verify(y)
-    if y.dtype.kind != "f":  # data: nothing flows
-        assert not any(slope.value.any() for slope in grad(y, inputs, np.ones(y.shape)))
-        return
-    g = locked(np.random.default_rng(1).normal(size=y.shape))
-    for i, slope in enumerate(grad(y, inputs, g)):
-
-        def moved(x: Array, i: int = i) -> Any:
-            return f(*arrays[:i], x, *arrays[i + 1 :])
-
-        assert_gradient(slope.value, numeric_gradient(moved, arrays[i], g), 1e-8)
-
-
 NAMED = [
     pytest.param(*call, id=f"{function.__name__}{i}")
     for function, calls in CALLS.items()
@@ -232,7 +208,7 @@ NAMED = [
 def test_values_and_gradients_are_those_of_numpy(
     f: Callable[..., Any], arrays: tuple[Array, ...]
 ) -> None:
-    check(f, tuple(locked(x.copy()) for x in arrays))
+    assert_agrees(f, tuple(locked(x.copy()) for x in arrays))
 
 
 lengths = st.integers(1, 3)
@@ -257,7 +233,7 @@ def test_einsum_of_two_operands(data: st.DataObject) -> None:
     result = "".join(data.draw(st.permutations(known))[: data.draw(st.integers(0, len(known)))])
     spec = f"{names[0]},{names[1]}" + data.draw(st.sampled_from(["", f"->{result}"]))
     arrays = tuple(drawn(data, tuple(sizes[c] for c in n)) for n in names)
-    check(lambda *xs: np.einsum(spec, *xs), arrays)
+    assert_agrees(lambda *xs: np.einsum(spec, *xs), arrays)
 
 
 @exactly
@@ -271,7 +247,7 @@ def test_matmul_of_vectors_matrices_and_stacks(data: st.DataObject) -> None:
 
     left = data.draw(st.sampled_from([(inner,), (*stack(), data.draw(lengths), inner)]))
     right = data.draw(st.sampled_from([(inner,), (*stack(), inner, data.draw(lengths))]))
-    check(np.matmul, (drawn(data, left), drawn(data, right)))
+    assert_agrees(np.matmul, (drawn(data, left), drawn(data, right)))
 
 
 @exactly
@@ -283,7 +259,7 @@ def test_reductions_over_any_axes(data: st.DataObject) -> None:
     how = {"axis": data.draw(st.sampled_from([axis, None])), "keepdims": data.draw(st.booleans())}
     reductions: list[Any] = [np.sum, np.mean, np.max, np.min, np.prod, np.var]
     f = data.draw(st.sampled_from(reductions))
-    check(lambda x: f(x, **how), (drawn(data, shape),))
+    assert_agrees(lambda x: f(x, **how), (drawn(data, shape),))
 
 
 WITHOUT_RULE: list[tuple[Callable[..., Any], str, str]] = [
