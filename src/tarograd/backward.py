@@ -13,6 +13,8 @@ import numpy as np
 
 from tarograd.graph import Node, Operand
 
+SHARES = (Operand, np.ndarray, np.generic)
+
 
 def backpropagate(
     order: Sequence[Operand],
@@ -35,53 +37,54 @@ def backpropagate(
     """
     needed = {id(x) for x in wanted}
     for x in order:
-        if x.node and x.node.primitive.vjp and any(id(i) in needed for i in x.node.inputs):
+        if x.node and x.node.primitive.vjp and not needed.isdisjoint(map(id, x.node.inputs)):
             needed.add(id(x))
     gradients = {id(order[-1]): upstream} if id(order[-1]) in needed else {}
     for x in reversed(order):
         if id(x) not in gradients:
             continue
         g = gradients.pop(id(x))
-        inputs = x.node.inputs if x.node else ()
-        shares = _shares(x.node, x, g, needed, read) if x.node else ()
+        if x.node is None:
+            yield x, g, ()
+            continue
+        shares = _shares(x.node, g, x, needed, read)
         yield x, g, shares
-        for i, share in zip(inputs, shares, strict=True):
+        for i, share in zip(x.node.inputs, shares, strict=True):
             if share is not None:
                 gradients[id(i)] = gradients[id(i)] + share if id(i) in gradients else share
 
 
 def _shares(
-    node: Node, x: Operand, g: Any, needed: set[int], read: Callable[[Operand], Any]
+    node: Node, g: Any, x: Operand, needed: set[int], read: Callable[[Operand], Any]
 ) -> tuple[Any, ...]:
-    """What the node behind `x` passes on to each of its inputs."""
-    wanted = [isinstance(i, Operand) and id(i) in needed for i in node.inputs]
-    vjp, name, attributes = node.primitive.vjp, node.primitive.name, node.attributes
-    if vjp is None or not any(wanted):
+    """What the node behind `x` passes on to each of its inputs that need it."""
+    vjp, attributes = node.primitive.vjp, node.attributes
+    wanted = [id(i) in needed for i in node.inputs]
+    if vjp is None or True not in wanted:
         return (None,) * len(wanted)
     y, inputs = read(x), [read(i) if isinstance(i, Operand) else i for i in node.inputs]
     shares = vjp if isinstance(vjp, tuple) else vjp(g, y, *inputs, **attributes)
     if not isinstance(shares, tuple) or len(shares) != len(inputs):
         given = len(shares) if isinstance(shares, tuple) else f"one {type(shares).__name__}"
         raise TypeError(
-            f"the backward rule of {name!r} gives {given} for {len(inputs)} inputs; "
+            f"the backward rule of {node.primitive.name!r} gives {given} for {len(inputs)} inputs; "
             "a tuple with one gradient (or rule) for each is needed, None for data"
         )
     if isinstance(vjp, tuple):
         rules = zip(wanted, vjp, strict=True)
-        shares = tuple(r(g, y, *inputs, **attributes) if w and r else None for w, r in rules)
+        shares = tuple([r(g, y, *inputs, **attributes) if w and r else None for w, r in rules])
     edges = zip(node.inputs, wanted, shares, strict=True)
-    return tuple(_fitting(name, i, share) if w else None for i, w, share in edges)
+    return tuple([_fitting(node, i, s) if w and s is not None else None for i, w, s in edges])
 
 
-def _fitting(name: str, x: Operand, share: Any) -> Any:
+def _fitting(node: Node, x: Operand, share: Any) -> Any:
     """The share in the dtype of its input; a share of another shape is a wrong rule."""
-    if share is None:
-        return None
-    if not isinstance(share, Operand | np.ndarray | np.generic):
+    if not isinstance(share, SHARES):
         share = np.asarray(share)
-    if share.shape != x.shape:
+    value = x.value
+    if share.shape != value.shape:
         raise ValueError(
-            f"the backward rule of {name!r} gives a gradient of shape {share.shape} "
-            f"to an input of shape {x.shape}; the two have to be equal"
+            f"the backward rule of {node.primitive.name!r} gives a gradient of shape {share.shape} "
+            f"to an input of shape {value.shape}; the two have to be equal"
         )
-    return share if share.dtype == x.dtype else share.astype(x.dtype)
+    return share if share.dtype == value.dtype else share.astype(value.dtype)

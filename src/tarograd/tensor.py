@@ -71,7 +71,7 @@ class Tensor(Operand):
 
     def record(self, primitive: Primitive, inputs: tuple[Any, ...], attributes: Any) -> Tensor:
         """Compute a primitive and record it: every operation on Tensors comes through here."""
-        inputs = tuple(as_input(primitive.name, x) for x in inputs)
+        inputs = tuple([as_input(primitive.name, x) for x in inputs])
         if primitive.elementwise or primitive.promotes:
             inputs = aligned(primitive, inputs)
         values = [x._value if isinstance(x, Tensor) else x for x in inputs]
@@ -103,6 +103,11 @@ class Tensor(Operand):
         if array is not None and array.shape != self.shape:
             raise ValueError(f"a gradient of shape {array.shape} for a value of {self.shape}")
         self._grad = array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+        return self._value.shape
 
     @property
     def ndim(self) -> int:
