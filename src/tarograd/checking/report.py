@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -34,14 +35,19 @@ class LeafReport:
     @property
     def diff1(self) -> float:
         """The mean absolute difference."""
-        return float(np.mean(np.abs(self.analytic - self.numeric))) if self.analytic.size else 0.0
+        with np.errstate(all="ignore"):  # a gradient that is not finite gives NaN
+            return float(np.abs(self.analytic - self.numeric).sum() / max(self.analytic.size, 1))
 
     @property
     def diff2(self) -> float:
         """The relative Euclidean difference."""
-        a, n = self.analytic.ravel(), self.numeric.ravel()
-        difference = np.linalg.norm(a - n)
-        return float(difference / (np.linalg.norm(a) + np.linalg.norm(n))) if difference else 0.0
+        both = np.stack([self.analytic.ravel(), self.numeric.ravel()])
+        largest = np.max(np.abs(both), initial=0)
+        if not largest:
+            return 0.0
+        with np.errstate(all="ignore"):  # a gradient that is not finite gives NaN
+            a, n = both / largest  # so that no square is too large or too small for a float
+            return float(np.linalg.norm(a - n) / (np.linalg.norm(a) + np.linalg.norm(n)))
 
     @property
     def verdict(self) -> str:
@@ -97,43 +103,66 @@ def check_gradients(subject: Any, *inputs: ArrayLike, seed: int = 0) -> Gradient
     Args:
         subject: a layer, a network, or a function of Tensors.
         *inputs: its inputs, such as `x`; for a network `x` and the targets `t`, to check it
-            together with its loss. Arrays of whole numbers are data and are not differentiated,
-            but uint8 images are, as the numbers from 0 to 1 that they stand for.
+            together with its loss. Whole numbers are data and are not differentiated, nor are
+            targets; but a network's uint8 images are, as the numbers from 0 to 1 that they mean.
         seed: of the upstream gradient and the masks.
 
     Returns:
         a report; print it, or ask `bool(report)`.
+
+    Raises:
+        TypeError: if the subject can't be called, does not give a Tensor, or has neither a
+            parameter nor a float input.
 
     Example:
         >>> import tarograd as tg
         >>> print(check_gradients(np.sin, np.array([1.0, 2.0])).verdict)
         right
     """
+    if not callable(subject) or isinstance(subject, type):
+        raise TypeError(f"check_gradients({subject!r}): a layer, network or function is needed")
     is_layer = hasattr(subject, "named_parameters")
     layer = subject.astype(np.float64) if is_layer else subject
     named: dict[str, Tensor] = layer.named_parameters() if is_layer else {}
     compute: Callable[..., Any] = layer
-    given: list[Any] = [np.asarray(x) for x in inputs]
+    given: list[Any] = [x.value if isinstance(x, Tensor) else np.asarray(x) for x in inputs]
+    differentiated = len(given)
     if hasattr(layer, "objective"):
-        given[0] = layer.read(given[0])
+        given[:1] = [layer.read(x) for x in given[:1]]
         if len(given) > 1:
-            compute = layer.objective
-    names = ["x", "t"] if is_layer else []
-    for i, x in enumerate(given):
-        if x.dtype.kind == "f" and not (is_layer and i > 0):
+            compute, differentiated = layer.objective, 1
+    names = _input_names(subject, len(given))
+    for i, x in enumerate(given[:differentiated]):
+        if x.dtype.kind == "f":
             given[i] = Tensor(x.astype(np.float64))
-            named[names[i] if i < len(names) else f"input {i}"] = given[i]
+            named[f"input {i}" if names[i] in named else names[i]] = given[i]
     if not named:
-        raise TypeError("check_gradients: there is no float input and no parameter to check")
+        listed = ", ".join(f"{x.dtype} {x.shape}" for x in given) or "none"
+        raise TypeError(
+            f"check_gradients({_name(subject)}): nothing to differentiate: no parameter, and no "
+            f"float among the inputs ({listed}); whole numbers are data, write x.astype(float)"
+        )
     return GradientReport(_name(subject), _compare(compute, given, named, seed))
+
+
+def _input_names(subject: Any, count: int) -> list[str]:
+    """What the subject itself calls its inputs, or their numbers."""
+    try:
+        parameters = inspect.signature(getattr(subject, "call", subject)).parameters.values()
+    except ValueError:  # of functions written in C
+        parameters = {}.values()
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return [*names, *(f"input {i}" for i in range(len(names), count))][:count]
 
 
 def _compare(
     compute: Callable[..., Any], given: list[Any], named: dict[str, Tensor], seed: int
 ) -> dict[str, LeafReport]:
     """Both gradients of each named leaf, under one random upstream gradient."""
-    with context(seed=seed, step=0):
+    with context(recording=True, seed=seed, step=0):
         y = compute(*given)
+        if not isinstance(y, Tensor):
+            raise TypeError(f"check_gradients: a {type(y).__name__} came out, a Tensor is needed")
         size = random.uniform(0, shape=y.shape, seed=seed, stream="size", dtype=np.float64)
         plus = random.bernoulli(0, shape=y.shape, seed=seed, stream="sign", p=0.5)
         upstream = np.where(plus, 0.5 + size, -0.5 - size)
@@ -155,4 +184,4 @@ def _compare(
 
 
 def _name(subject: Any) -> str:
-    return repr(subject) if hasattr(subject, "named_parameters") else subject.__name__
+    return str(getattr(subject, "__name__", None) or repr(subject))
