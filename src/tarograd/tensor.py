@@ -145,8 +145,9 @@ class Tensor(Operand):
         if not leaves:
             raise TypeError("backward: this Tensor was computed from constants only")
         targets = {id(x) for x in leaves}
-        walk = backpropagate(order, upstream_gradient(self, upstream), leaves, lambda x: x.value)
-        for x, g, _ in walk:
+        start = upstream_gradient(self, upstream)
+        start = start.value if isinstance(start, Tensor) else start
+        for x, g, _ in backpropagate(order, start, leaves, lambda x: x.value):
             if id(x) in targets and isinstance(x, Tensor):
                 total = g if x._grad is None else x._grad + g
                 x._grad = np.array(total) if 0 in total.strides else np.asarray(total)
