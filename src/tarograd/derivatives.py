@@ -68,7 +68,11 @@ def value_and_grad(
     """
 
     def differentiated(*arguments: Any) -> tuple[Any, Any]:
-        places = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+        count = len(arguments)
+        named = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+        if not all(-count <= i < count for i in named):
+            raise ValueError(f"value_and_grad: argnums={argnums} for {count} arguments")
+        places = [i % count for i in named]
         recorded = any(isinstance(a, Tensor) for a in arguments)
         given = [
             Tensor(a) if i in places and not isinstance(a, Tensor) else a
