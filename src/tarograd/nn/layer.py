@@ -125,17 +125,18 @@ class Layer:
 
     def named_parameters(self) -> dict[str, Parameter]:
         """The parameters by their paths, in order of declaration, a shared one once."""
-        found: dict[str, Parameter] = {}
+        first: dict[int, tuple[str, Parameter]] = {}
+        for path, parameter in self._declared():
+            first.setdefault(id(parameter), (path, parameter))
+        return dict(first.values())
+
+    def _declared(self) -> Iterator[tuple[str, Parameter]]:
+        """The parameters by their paths, a shared one each time that it is declared."""
         for field, value in self.fields():
             if isinstance(value, Parameter):
-                inner = {field: value}
+                yield field, value
             elif isinstance(value, Layer):
-                inner = {f"{field}.{k}": p for k, p in value.named_parameters().items()}
-            else:
-                continue
-            known = {id(p) for p in found.values()}
-            found |= {path: p for path, p in inner.items() if id(p) not in known}
-        return found
+                yield from ((f"{field}.{path}", p) for path, p in value._declared())
 
     def parameters(self) -> list[Parameter]:
         """The parameters, in order of declaration."""
