@@ -174,7 +174,8 @@ log_softmax = Primitive(
 
 
 def _softmax_with_loss(x: Array, t: Array) -> Any:
-    return -(t * _log_softmax(x, axis=1)).sum() / len(x)
+    # Where the target is 0 the logarithm may be -inf.
+    return -(t * np.where(t == 0, 0, _log_softmax(x, axis=1))).sum() / len(x)
 
 
 # The mean over the batch of -Σ t log softmax x. The beautiful result: (y - t) / n.
