@@ -61,9 +61,8 @@ def _uniform(
     step: int | Array, *, shape: tuple[int, ...], seed: int, stream: str, dtype: DTypeLike
 ) -> Array:
     words = bits(int(np.prod(shape)), seed, int(step), stream).reshape(shape)
-    if np.dtype(dtype) == np.float32:
-        return ((words >> np.uint64(40)) * 2.0**-24).astype(np.float32)
-    return _unit(words).astype(dtype)
+    digits = min(np.finfo(dtype).nmant + 1, 53)  # as many as the dtype has, so none rounds to 1
+    return ((words >> np.uint64(64 - digits)) * 2.0**-digits).astype(dtype)
 
 
 def _normal(
