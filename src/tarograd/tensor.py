@@ -147,11 +147,12 @@ class Tensor(Operand):
         targets = {id(x) for x in leaves}
         start = upstream_gradient(self, upstream)
         start = start.value if isinstance(start, Tensor) else start
-        for x, g, _ in backpropagate(order, start, leaves, lambda x: x.value):
-            if id(x) in targets and isinstance(x, Tensor):
-                total = g if x._grad is None else x._grad + g
-                x._grad = np.array(total) if 0 in total.strides else np.asarray(total)
-                x._grad.flags.writeable = False
+        walk = backpropagate(order, start, leaves, lambda x: x.value)
+        found = [(x, g) for x, g, _ in walk if id(x) in targets and isinstance(x, Tensor)]
+        for x, g in found:  # after the walk: a rule that raises leaves every gradient as it was
+            total = g if x._grad is None else x._grad + g
+            x._grad = np.array(total) if 0 in total.strides else np.asarray(total)
+            x._grad.flags.writeable = False
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if kwargs.get("out") is not None:
