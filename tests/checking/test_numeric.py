@@ -60,6 +60,24 @@ def test_polynomials(coefficients: list[float], x: float) -> None:
     assert slope(value, x) == pytest.approx(expected, rel=0, abs=1e-10 * size + 1e-12)
 
 
+def calls(f: Function, x: float) -> int:
+    """How often the function is asked."""
+    asked = []
+
+    def counted(v: float) -> float:
+        asked.append(v)
+        return float(f(v))
+
+    slope(counted, x)
+    return len(asked)
+
+
+def test_no_step_is_made_that_rounding_would_spoil() -> None:
+    assert calls(np.exp, 1.0) == 6  # three steps: the third confirms the second
+    # Each value is off by some 1e-10; far smaller steps would measure nothing else.
+    assert calls(lambda x: x + 1e-10 * np.sin(1e13 * x), 1.0) <= 24
+
+
 def test_the_example_of_the_textbook() -> None:
     # f(x) = x₀² + x₁² at (3, 4), (0, 2) and (3, 0).
     for x in ([3.0, 4.0], [0.0, 2.0], [3.0, 0.0]):

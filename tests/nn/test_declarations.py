@@ -183,7 +183,7 @@ def test_the_gradient_of_an_input_that_is_not_used_is_zero() -> None:
         "TwoLayerNet(4, 3, 2, weight_init_std=0.5, seed=9)",
         "Sequential()",
         "Sequential(Affine(4, 3), ReLU(), Dropout(0.5), Affine(3, 3), Affine(3, 3))",
-        "Sequential(Affine(4, 4, seed=2), Affine(4, 4, seed=2), seed=2)",
+        "Sequential(Affine(4, 4), Affine(4, 4, seed=3), seed=2)",
         "Sequential(Sequential(Affine(4, 4), Tanh()), Affine(4, 4))",
         "Sequential(Affine(4, 1), criterion=SquaredError())",
     ],

@@ -287,6 +287,36 @@ def test_a_sequence_of_something_else_says_how_to_write_it(wrong: Any) -> None:
         nn.Sequential(wrong)
 
 
+def test_predict_and_loss_record_nothing() -> None:
+    class Watched(nn.Network):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = tg.Parameter(2.0)
+            self.scores: list[tg.Tensor] = []
+
+        def call(self, x: Any) -> Any:
+            self.scores.append(x * self.scale)
+            return self.scores[-1]
+
+    net = Watched()
+    x, t = numbers(6, 3), LABELS
+    for ask in (lambda: net.predict(x), lambda: net.accuracy(x, t), lambda: net.loss(x, t)):
+        ask()
+        assert tg.graph.topological_order(net.scores[-1]) == net.scores[-1:]
+    net.objective(x, t)
+    assert any(i is net.scale for i in tg.graph.topological_order(net.scores[-1]))
+
+
+def test_a_layer_with_a_name_of_its_own_keeps_it() -> None:
+    class Named(nn.ReLU):
+        name = "rectifier"
+
+    net = nn.Sequential(nn.Affine(4, 3), Named())
+    y = net(tg.Tensor(numbers(2, 4)))
+    assert y.node.group.path() == "sequential.rectifier"
+    assert repr(net) == "Sequential(Affine(4, 3), Named())"
+
+
 def test_the_nodes_of_a_network_carry_the_path_of_their_layer() -> None:
     two = network()
     inner = nn.Sequential(nn.Affine(3, 3), nn.Sigmoid())

@@ -82,7 +82,7 @@ class Affine(Layer):
         """Draw the weights anew, unless they were given or set."""
         if self._drawn is not None and self.w.value is self._drawn.value:
             self.w.value = self.init(self.w.shape, seed, f"{path}.w", self.w.dtype)
-            self._seed, self._drawn = seed, Tensor(self.w.value)
+            self._drawn = Tensor(self.w.value)
 
     def call(self, x: Any) -> Any:
         """Shape (n, a), (n, ...) with a elements in a row, or (a,); gives (n, m) or (m,)."""
