@@ -106,6 +106,21 @@ def test_a_field_names_what_is_in_it_unless_it_has_a_name() -> None:
     assert [layer.name for layer in named.c] == ["c.0", "c.1"]
 
 
+def test_what_a_call_left_in_a_field_does_not_stop_a_copy() -> None:
+    class Remembers(nn.Layer):  # as the textbook's layers do
+        def call(self, x: Any) -> Any:
+            self.out = np.exp(x)
+            return self.out
+
+    layer, x = Remembers(), numbers(2, 3)
+    y = layer.forward(x)
+    for twin in (copy.deepcopy(layer), layer.astype(np.float32)):
+        assert not hasattr(twin, "out")
+        np.testing.assert_array_equal(twin.forward(x), y)
+    assert tg.check_gradients(layer, x)
+    np.testing.assert_array_equal(layer.out.value, y)
+
+
 def test_a_shared_parameter_is_listed_once_and_gets_both_shares() -> None:
     class Tied(nn.Layer):
         def __init__(self) -> None:

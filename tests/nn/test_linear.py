@@ -99,6 +99,7 @@ def test_sizes_may_be_numpys_whole_numbers() -> None:
         (np.ones((3, 2)), np.ones(3), r"w \(3, 2\) and b \(3,\): \(a, m\) and \(m,\)"),
         (np.ones((3, 2)), np.ones((1, 2)), r"w \(3, 2\) and b \(1, 2\)"),
         (np.ones(3), np.ones(3), r"w \(3,\) and b \(3,\)"),
+        (4.0, 3.0, "or two whole numbers"),
     ],
 )
 def test_sizes_and_shapes_that_do_not_fit_are_refused(w: Any, b: Any, message: str) -> None:

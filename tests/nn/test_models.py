@@ -147,8 +147,10 @@ def test_the_initial_weights() -> None:
     assert not np.any(nn.TwoLayerNet(784, 50, 10, seed=1).w1.value == net.w1.value)
 
 
-@pytest.mark.parametrize("sizes", [(0, 5, 3), (4, 0, 3), (4, 5, 0), (-1, 5, 3)])
-def test_sizes_below_one_are_refused(sizes: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize(
+    "sizes", [(0, 5, 3), (4, 0, 3), (4, 5, 0), (-1, 5, 3), (4.0, 5, 3), (4, "5", 3)]
+)
+def test_sizes_that_are_no_whole_number_from_one_on_are_refused(sizes: Any) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         nn.TwoLayerNet(*sizes)
 
@@ -189,6 +191,7 @@ def test_uint8_images_are_scaled_to_the_brightest_pixel() -> None:
     np.testing.assert_allclose(net.predict(images), net.predict(scaled), rtol=1e-5)
     assert net.loss(images, LABELS) == pytest.approx(net.loss(scaled, LABELS), rel=1e-5)
     np.testing.assert_allclose(net.forward(images), net.forward(scaled), rtol=1e-5)
+    np.testing.assert_array_equal(net(images).value, net.predict(images))
     slopes = net.gradient(images, LABELS)
     assert_gradients(slopes, net.gradient(scaled, LABELS), 1e-6)
     assert {slope.dtype.name for slope in slopes.values()} == {"float32"}

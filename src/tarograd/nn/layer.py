@@ -167,7 +167,12 @@ class Layer:
                 value.initialize(seed, f"{path}.{field}" if path else field)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {field: value for field, value in vars(self).items() if field != "_pass"}
+        # What a call left behind, such as the textbook's `self.out`, is no part of a copy.
+        return {
+            field: value
+            for field, value in vars(self).items()
+            if field != "_pass" and not (isinstance(value, Tensor) and value.node is not None)
+        }
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

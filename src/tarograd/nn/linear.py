@@ -75,7 +75,8 @@ class Affine(Layer):
         self.b = _parameter(b)
         if self.w.ndim != 2 or self.b.shape != self.w.shape[1:]:
             raise ValueError(
-                f"Affine: w {self.w.shape} and b {self.b.shape}: (a, m) and (m,) are needed"
+                f"Affine: w {self.w.shape} and b {self.b.shape}: (a, m) and (m,) are needed, "
+                "or two whole numbers"
             )
 
     def initialize(self, seed: int, path: str = "") -> None:

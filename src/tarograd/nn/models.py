@@ -50,10 +50,14 @@ class Network(Layer):
             return array
         return super().read(array)
 
+    def __call__(self, *inputs: Any) -> Any:
+        """Compute and record; an array as the first input is read like that of `predict`."""
+        first = [x if isinstance(x, Tensor) else constant(self.read(x)) for x in inputs[:1]]
+        return super().__call__(*first, *inputs[1:])
+
     def objective(self, x: Any, t: Any) -> Tensor:
         """The loss of the scores for `x` against the targets `t`, recorded."""
-        scores = self(x if isinstance(x, Tensor) else constant(self.read(x)))
-        loss: Tensor = self._criterion(scores, t)
+        loss: Tensor = self._criterion(self(x), t)
         return loss
 
     def predict(self, x: ArrayLike) -> Array:
@@ -69,7 +73,7 @@ class Network(Layer):
         chunks = range(0, len(rows), CHUNK) if rows.ndim > 1 else []
         parts = [rows[i : i + CHUNK] for i in chunks] or [rows]
         with context(recording=False, training=False):
-            scores = [self(constant(self.read(part))).value for part in parts]
+            scores = [self(part).value for part in parts]
         return np.concatenate(scores) if len(scores) > 1 else np.asarray(scores[0])
 
     def loss(self, x: ArrayLike, t: ArrayLike) -> float:
@@ -212,7 +216,7 @@ class TwoLayerNet(Network):
         w1, b1, w2, b2: the parameters; float32.
 
     Raises:
-        ValueError: if a size is less than 1.
+        ValueError: if a size is not a whole number from 1 on.
 
     Example:
         >>> net = TwoLayerNet(input_size=4, hidden_size=3, output_size=2)
@@ -232,8 +236,9 @@ class TwoLayerNet(Network):
     ) -> None:
         super().__init__()
         self._arguments = (input_size, hidden_size, output_size, weight_init_std, seed)
-        if min(input_size, hidden_size, output_size) < 1:
-            raise ValueError(f"{self!r}: every size has to be at least 1")
+        for size in (input_size, hidden_size, output_size):
+            if not isinstance(size, int | np.integer) or size < 1:
+                raise ValueError(f"{self!r}: every size has to be a whole number, at least 1")
         init = Normal(weight_init_std)
         self.w1 = Parameter(init((input_size, hidden_size), seed, "w1"))
         self.b1 = Parameter(np.zeros(hidden_size, np.float32))
