@@ -13,9 +13,14 @@ from tarograd.nn import TwoLayerNet
 from tarograd.training import fit
 
 SAMPLES = 3
+EXAMPLES = """\b
+Examples:
+  tarograd check
+  tarograd check --hidden 20 --steps 2000 --seed 1
+"""
 
 
-@click.command()
+@click.command(epilog=EXAMPLES)
 @click.option(
     "--data",
     default="digits",
@@ -26,6 +31,7 @@ SAMPLES = 3
 @click.option(
     "--hidden",
     type=click.IntRange(1),
+    metavar="N",
     default=50,
     show_default=True,
     help="Hidden neurons of the network.",
@@ -33,6 +39,7 @@ SAMPLES = 3
 @click.option(
     "--steps",
     type=click.IntRange(0),
+    metavar="N",
     default=500,
     show_default=True,
     help="Training steps before the second check.",
@@ -40,21 +47,17 @@ SAMPLES = 3
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**64 - 1),
+    metavar="N",
     default=0,
     show_default=True,
     help="Of the weights, the mini-batches and the upstream gradient.",
 )
 def check(data: str, hidden: int, steps: int, seed: int) -> None:
-    r"""Check backpropagation against numerical differentiation.
+    """Check backpropagation against numerical differentiation.
 
     The gradients of a two-layer network and its loss, on 3 images, in float64: first with random
     weights, then again after some training. diff1 is the mean absolute difference, diff2 the
     relative Euclidean one. Exits with 1 if a diff2 is 1e-7 or more.
-
-    \b
-    Examples:
-      tarograd check
-      tarograd check --hidden 20 --steps 2000 --seed 1
     """
     images = datasets.load(data)
     net = TwoLayerNet(math.prod(images.train.images.shape[1:]), hidden, images.classes, seed=seed)

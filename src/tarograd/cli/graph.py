@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
@@ -40,21 +41,29 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-@click.command()
+EXAMPLES = """\b
+Examples:
+  tarograd graph "apple * count * tax" apple=100 count=2 tax=1.1
+  tarograd graph "1 / (1 + exp(-x))" x=0.5
+  tarograd graph "-log(p)" p=0.2
+"""
+
+
+# A formula that begins with a minus is no unknown option, nor "-h" that of help.
+@click.command(
+    context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
+    epilog=EXAMPLES,
+)
 @click.argument("formula")
 @click.argument("values", nargs=-1, metavar="NAME=NUMBER…")
 def graph(formula: str, values: tuple[str, ...]) -> None:
-    r"""Show every value of FORMULA and its derivative.
+    """Show every value of FORMULA and its derivative.
 
     The derivative is that of the whole formula by this value, found by backpropagation. Known
     are + - * / ** and exp log sqrt sin cos tanh abs max min relu sigmoid.
-
-    \b
-    Examples:
-      tarograd graph "apple * count * tax" apple=100 count=2 tax=1.1
-      tarograd graph "1 / (1 + exp(-x))" x=0.5
     """
-    leaves = dict(_assignment(text) for text in values)
+    leaves = _assignments(values)
+    shown = repr(formula if len(formula) <= 60 else f"{formula[:60]}…")
     if len(formula) > LONGEST:
         raise click.UsageError(f"a formula of {len(formula)} characters; {LONGEST} are the most")
     try:
@@ -63,27 +72,38 @@ def graph(formula: str, values: tuple[str, ...]) -> None:
         with np.errstate(all="ignore"):
             output = _compute(tree.body, leaves, labels)
             rows = _rows(output, labels)
-    except (SyntaxError, RecursionError, MemoryError) as error:
-        raise click.UsageError(f"{formula!r} is not a formula: {error}") from None
+    except (RecursionError, MemoryError):
+        raise click.UsageError(f"{shown} is nested too deeply") from None
+    except (SyntaxError, ValueError, OverflowError) as error:
+        raise click.UsageError(
+            f"{shown} is not a formula: {getattr(error, 'msg', error)}"
+        ) from None
     unused = [name for name, leaf in leaves.items() if id(leaf) not in labels]
     if unused:
-        raise click.UsageError(f"{unused[0]} is not in the formula {formula!r}")
-    width = max(len(value) for value, _, _ in rows)
-    click.echo(f"{'value':>{width}}   derivative   of")
+        raise click.UsageError(f"{unused[0]} is not in the formula {shown}")
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for value, derivative, label in rows:
-        click.echo(f"{value:>{width}}   {derivative:>10}   {label}")
+        click.echo(f"{value:>{widths[0]}}   {derivative:>{widths[1]}}   {label}")
 
 
-def _assignment(text: str) -> tuple[str, Tensor]:
-    name, equals, number = text.partition("=")
-    try:
-        if not equals or not name.strip().isidentifier():
-            raise ValueError
-        return name.strip(), Tensor(float(number), name.strip())
-    except ValueError:
-        raise click.UsageError(
-            f"{text!r}: a name and a number are needed, as in apple=100"
-        ) from None
+def _assignments(texts: tuple[str, ...]) -> dict[str, Tensor]:
+    """The leaves by their names, in the form in which Python reads names in a formula."""
+    leaves: dict[str, Tensor] = {}
+    for text in texts:
+        name, equals, number = text.partition("=")
+        name = unicodedata.normalize("NFKC", name.strip())
+        try:
+            if not equals or not name.isidentifier():
+                raise ValueError
+            value = float(number)
+        except ValueError:
+            raise click.UsageError(
+                f"{text!r}: a name and a number are needed, as in apple=100"
+            ) from None
+        if name in leaves:
+            raise click.UsageError(f"{text!r}: {name} has a value already")
+        leaves[name] = Tensor(value, name)
+    return leaves
 
 
 def _compute(
@@ -104,7 +124,10 @@ def _compute(
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
         result = _call(node.func.id, [_compute(part, leaves, labels) for part in node.args])
     else:
-        raise click.UsageError(f"{ast.unparse(node)!r}: only numbers, names, + - * / ** and calls")
+        raise click.UsageError(
+            f"{ast.unparse(node)!r} is not known: only numbers, names, + - * / ** (for powers) and "
+            f"the functions {' '.join(FUNCTIONS)}"
+        )
     labels.setdefault(id(result), (result, ast.unparse(node)))
     return result
 
@@ -119,18 +142,14 @@ def _call(name: str, arguments: list[Tensor]) -> Tensor:
 
 
 def _rows(output: Tensor, labels: dict[int, tuple[Tensor, str]]) -> list[tuple[str, str, str]]:
-    """For each value in order of computation: itself, its derivative, what it is."""
+    """A heading, then for each value in order of computation: itself, its derivative, its name."""
     order = topological_order(output)
     leaves = [x for x in order if x.node is None]
-    upstream = np.ones(output.shape)
-    walk = backpropagate(order, upstream, leaves, lambda x: x.value)
-    slopes = {id(x): float(g) for x, g, _ in walk}
-    return [
-        (
-            f"{float(x.value):.12g}",
-            f"{slopes[id(x)]:.12g}" if id(x) in slopes else "",
-            labels[id(x)][1],
-        )
+    walk = backpropagate(order, np.ones(output.shape), leaves, lambda x: x.value)
+    slopes = {id(x): f"{float(g):.12g}" for x, g, _ in walk}
+    rows = [
+        (f"{float(x.value):.12g}", slopes.get(id(x), ""), labels[id(x)][1])
         for x in order
         if id(x) in labels
     ]
+    return [("value", "derivative", "of"), *rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,19 @@ from tarograd.data import Dataset
 from tarograd.nn import Network
 from tarograd.training import History, fit
 from tarograd.training.construct import construct
-from tarograd.training.store import saved_settings
+from tarograd.training.store import saved_run
 
 ALWAYS = {"resume", "steps", "epochs", "quiet"}  # what may be said when a run goes on
+EXAMPLES = """\b
+Examples:
+  tarograd train
+  tarograd train --data mnist --epochs 5 --optimizer adam --lr 0.001
+  tarograd train --data mnist --layers 512,512 --out runs/big
+  tarograd train --resume runs/digits --steps 20000
+"""
 
 
-@click.command()
+@click.command(epilog=EXAMPLES)
 @click.option(
     "--data",
     default="digits",
@@ -31,79 +39,104 @@ ALWAYS = {"resume", "steps", "epochs", "quiet"}  # what may be said when a run g
 @click.option(
     "--hidden",
     type=click.IntRange(1),
+    metavar="N",
     default=50,
     show_default=True,
     help="Hidden neurons of the two-layer network.",
 )
 @click.option("--layers", metavar="N,N,…", help="Sizes of several hidden layers instead.")
-@click.option("--lr", type=float, help="Learning rate.  [default: 0.1 for sgd]")
+@click.option(
+    "--lr",
+    type=float,
+    metavar="X",
+    help="Learning rate.  [default: 0.1 for sgd, their own for the others]",
+)
 @click.option(
     "--batch-size",
     type=click.IntRange(1),
+    metavar="N",
     default=100,
     show_default=True,
     help="Images in a mini-batch.",
 )
-@click.option("--steps", type=click.IntRange(0), help="Mini-batches of the run.  [default: 10000]")
-@click.option("--epochs", type=click.IntRange(0), help="The same, counted in epochs.")
+@click.option(
+    "--steps",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Mini-batches of the run.  [default: 10000]",
+)
+@click.option("--epochs", type=click.IntRange(0), metavar="N", help="The same, counted in epochs.")
 @click.option(
     "--optimizer",
     type=click.Choice(list(optim.OPTIMIZERS)),
+    metavar="NAME",
     default="sgd",
     show_default=True,
-    help="How the gradients change the weights.",
+    help=f"How the gradients change the weights: {', '.join(optim.OPTIMIZERS)}.",
 )
 @click.option(
     "--sampling",
     type=click.Choice(["shuffle", "replacement"]),
+    metavar="NAME",
     default="shuffle",
     show_default=True,
-    help="replacement draws each mini-batch afresh, as the book does.",
+    help="shuffle, or replacement: each mini-batch drawn afresh, as in the book.",
 )
 @click.option(
     "--validation",
     type=click.FloatRange(0, 1, max_open=True),
+    metavar="X",
     default=0.0,
+    show_default=True,
     help="Share of the training images held out to choose the best epoch by.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**64 - 1),
+    metavar="N",
     default=0,
     show_default=True,
     help="The same seed gives the same bits.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Where the run's files go.  [default: runs/NAME]"
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Where the run's files go; those of an earlier run there are moved into a folder "
+    "earlier-1.  [default: runs/NAME]",
 )
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),
-    metavar="RUN",
-    help="Go on with the run in this directory, as it was started.",
+    metavar="FOLDER",
+    help="Go on with the run in this folder, as it was started.",
 )
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.pass_context
 def train(context: click.Context, /, **options: Any) -> None:
-    r"""Train a network on images of digits, or on your own.
+    """Train a network on images of digits, or on your own.
 
-    \b
-    Examples:
-      tarograd train
-      tarograd train --data mnist --epochs 5 --optimizer adam --lr 0.001
-      tarograd train --data mnist --layers 512,512 --out runs/big
-      tarograd train --resume runs/digits --steps 20000
+    The run's files are the best and the last state of the network, best.safetensors and
+    last.safetensors, history.csv, curve.png and run.json. A run that was stopped can go on.
     """
     if options["steps"] is not None and options["epochs"] is not None:
         raise click.UsageError("--steps and --epochs: give one of the two")
     if options["resume"] is not None:
         directory = options["resume"]
+        directory = directory.parent if directory.is_file() else directory
         history = _resume(context, directory, options)
     else:
-        directory = options["out"] or Path("runs") / Path(options["data"]).stem
+        if options["layers"] is not None and _given(context, "hidden"):
+            raise click.UsageError("--hidden and --layers: give one of the two")
+        directory = options["out"] or Path("runs") / (Path(options["data"]).resolve().stem or "own")
         history = _start(directory, options)
+    shown = shlex.quote(str(directory))
     click.echo(f"best: {history.best}")
-    click.echo(f"kept in {directory}; try: tarograd predict {directory} IMAGE.png")
+    click.echo(f"kept in {shown}; try: tarograd predict {shown} IMAGE.png")
+
+
+def _given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
 def _start(directory: Path, options: dict[str, Any]) -> History:
@@ -151,13 +184,10 @@ def _network(data: Dataset, options: dict[str, Any]) -> Network:
 def _resume(context: click.Context, directory: Path, options: dict[str, Any]) -> History:
     """An earlier run, built again from its settings."""
     for name in options:
-        given = context.get_parameter_source(name) is not ParameterSource.DEFAULT
-        if given and name not in ALWAYS:
+        if name not in ALWAYS and _given(context, name):
             flag = "--" + name.replace("_", "-")
             raise click.UsageError(f"--resume goes on as the run was started, without {flag}")
-    directory = directory.parent if directory.is_file() else directory
-    settings, steps = saved_settings(directory)
-    network = construct(settings["network"], settings["weights"])
+    network, settings, steps = saved_run(directory)
     if options["steps"] is not None:
         steps = options["steps"]
     return fit(

@@ -1,4 +1,4 @@
-"""The NPZ format, a zip of NumPy arrays, read without trusting it.
+"""NumPy's own formats, NPY and a zip of them, NPZ, read without trusting them.
 
 `numpy.load` believes what a header says and can be asked to unpickle. Here an array's header, the
 zip's directory and the file's size must agree before anything is allocated, and nothing that could
@@ -75,6 +75,35 @@ def read_npz(
             raise DataError(path, "an NPZ file, a zip of arrays", found) from None
 
 
+def read_npy(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> NDArray[Any]:
+    """Read the array of an NPY file, as `np.save` makes it.
+
+    Args:
+        path: the file.
+        max_bytes: refuse files that are larger than this.
+
+    Returns:
+        The array, of whole numbers or floats, in the machine's byte order and in C order.
+
+    Raises:
+        DataError: when the file is missing, damaged, too large, or holds something else than
+            numbers.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "image.npy")
+        ...     np.save(path, np.eye(2, dtype=np.uint8))
+        ...     read_npy(path)
+        array([[1, 0],
+               [0, 1]], dtype=uint8)
+    """
+    with open_plain(path) as (file, size):
+        if size > max_bytes:
+            raise DataError(path, f"a file of at most {max_bytes:,} bytes", f"{size:,}")
+        return _read_whole(file, size, "the file's size says", os.fspath(path))
+
+
 def _find_members(archive: ZipFile, path: str | os.PathLike[str]) -> list[ZipInfo]:
     """The four members that are wanted, checked for everything the zip's directory tells."""
     from zipfile import ZIP_DEFLATED, ZIP_STORED
@@ -103,19 +132,24 @@ def _read_member(archive: ZipFile, member: ZipInfo, path: str | os.PathLike[str]
     where = f"{os.fspath(path)}: {member.filename}"
     with archive.open(member) as opened:
         stream = cast(BinaryIO, opened)
-        dtype, shape, fortran, offset = _read_header(stream, where)
-        promised = math.prod(shape) * dtype.itemsize
-        if offset + promised != member.file_size:
-            raise DataError(
-                where,
-                f"{member.file_size - offset:,} bytes of data, as the zip's directory says",
-                f"a header that promises {promised:,}, of shape {shape} and type {dtype}",
-                offset,
-            )
-        if fortran:
-            turned = read_array(stream, dtype, shape[::-1], where, offset).T
-            return np.ascontiguousarray(turned)
-        return read_array(stream, dtype, shape, where, offset)
+        return _read_whole(stream, member.file_size, "the zip's directory says", where)
+
+
+def _read_whole(stream: BinaryIO, size: int, source: str, where: str) -> NDArray[Any]:
+    """The array that is all of the stream, whose size a source tells that can be believed."""
+    dtype, shape, fortran, offset = _read_header(stream, where)
+    promised = math.prod(shape) * dtype.itemsize
+    if offset + promised != size:
+        raise DataError(
+            where,
+            f"{size - offset:,} bytes of data, as {source}",
+            f"a header that promises {promised:,}, of shape {shape} and type {dtype}",
+            offset,
+        )
+    if fortran:
+        turned = read_array(stream, dtype, shape[::-1], where, offset).T
+        return np.ascontiguousarray(turned)
+    return read_array(stream, dtype, shape, where, offset)
 
 
 def _read_header(stream: BinaryIO, where: str) -> tuple[np.dtype[Any], tuple[int, ...], bool, int]:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from tarograd import nn, optim
 from tarograd.checkpoint import CheckpointError
 
@@ -23,7 +25,9 @@ MAKERS: dict[str, Callable[..., Any]] = {
     **{kind.__name__: kind for kind in optim.OPTIMIZERS.values()},
     **{name: getattr(optim, name) for name in _SCHEDULES},
 }
-_SIZED = {"Affine": 1, "TwoLayerNet": 2}  # how many matrices their first sizes make
+DTYPES = {f"np.{name}": getattr(np, name) for name in ("float16", "float32", "float64")}
+_SIZED = {"Affine": 2, "TwoLayerNet": 3}  # how many sizes they begin with
+_LONGEST, _DEEPEST, _LARGEST = 50_000, 20, 2**64  # characters, calls in calls, numbers
 
 
 def construct(text: str, weights: int) -> Any:
@@ -43,30 +47,56 @@ def construct(text: str, weights: int) -> Any:
         >>> construct("open('notes.txt')", weights=0)
         Traceback (most recent call last):
         ...
-        tarograd.checkpoint.CheckpointError: "open('notes.txt')": 'open' is not the name of ...
+        tarograd.checkpoint.CheckpointError: "open('notes.txt')": 'open' is not the name of a
+        layer, network, optimizer or schedule
     """
     try:
-        tree = ast.parse(text, mode="eval")
-        return _build(tree.body, weights)
+        if len(text) > _LONGEST:
+            raise ValueError(f"{len(text)} characters; {_LONGEST} are the most that is read")
+        return _Builder(weights).build(ast.parse(text, mode="eval").body)
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         shown = text if len(text) <= 200 else f"{text[:200]}…"
         raise CheckpointError(f"{shown!r}: {error}") from None
 
 
-def _build(node: ast.expr, weights: int) -> Any:
-    if not isinstance(node, ast.Call):
-        return ast.literal_eval(node)
-    name = node.func.id if isinstance(node.func, ast.Name) else ast.unparse(node.func)
-    if name not in MAKERS:
-        raise ValueError(f"{name!r} is not the name of a layer, network, optimizer or schedule")
-    arguments = [_build(a, weights) for a in node.args]
-    settings = {k.arg: _build(k.value, weights) for k in node.keywords if k.arg is not None}
-    if len(settings) != len(node.keywords):
-        raise ValueError(f"{name}(**…): settings have to be named")
-    if name in _SIZED:
-        sizes = arguments[: _SIZED[name] + 1]
-        if not all(isinstance(n, int) for n in sizes):
-            raise ValueError(f"{name}: sizes have to be whole numbers")
-        if sum(a * b for a, b in pairwise(sizes)) > weights:
-            raise ValueError(f"{name} of sizes {sizes} has more weights than the file ({weights})")
-    return MAKERS[name](*arguments, **settings)
+class _Builder:
+    """Builds one text, with so many weights in all of its layers together."""
+
+    def __init__(self, weights: int) -> None:
+        self._left = weights
+
+    def build(self, node: ast.expr, depth: int = 0) -> Any:
+        """The object, number or dtype that the node stands for."""
+        if not isinstance(node, ast.Call):
+            return _argument(node)
+        name = ast.unparse(node.func)
+        if name not in MAKERS:
+            raise ValueError(f"{name!r} is not the name of a layer, network, optimizer or schedule")
+        if depth == _DEEPEST:
+            raise ValueError(f"{name} is the call number {depth + 1} inside of another")
+        arguments = [self.build(a, depth + 1) for a in node.args]
+        settings = {k.arg: self.build(k.value, depth + 1) for k in node.keywords if k.arg}
+        if len(settings) != len(node.keywords):
+            raise ValueError(f"{name}(**…): settings have to be named, each once")
+        if name in _SIZED:
+            self._take(name, arguments[: _SIZED[name]])
+        return MAKERS[name](*arguments, **settings)
+
+    def _take(self, name: str, sizes: list[Any]) -> None:
+        """Count the weights before they are made: each layer may have those that are left."""
+        if len(sizes) != _SIZED[name] or not all(type(n) is int and n > 0 for n in sizes):
+            raise ValueError(f"{name}: it begins with {_SIZED[name]} sizes, whole numbers from 1")
+        weights = sum((inputs + 1) * outputs for inputs, outputs in pairwise(sizes))
+        if weights > self._left:
+            raise ValueError(f"{name} of sizes {sizes} has more weights than the file has left")
+        self._left -= weights
+
+
+def _argument(node: ast.expr) -> Any:
+    """A number, or the dtype of a layer."""
+    if ast.unparse(node) in DTYPES:
+        return DTYPES[ast.unparse(node)]
+    number = ast.literal_eval(node)
+    if not isinstance(number, int | float) or not abs(number) <= _LARGEST:
+        raise ValueError(f"{ast.unparse(node)[:40]}: only numbers up to 2**64 can be arguments")
+    return number

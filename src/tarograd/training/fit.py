@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
+import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tarograd.data import Batches, Dataset, Split
 from tarograd.data.batches import Sampling
-from tarograd.graph import context
-from tarograd.nn import Layer, Network
+from tarograd.functions import one_hot
+from tarograd.graph import Array, context
+from tarograd.nn import Layer, Network, SquaredError
 from tarograd.optim import SGD, Optimizer
 from tarograd.tensor import Tensor, constant
 from tarograd.training.health import NonFiniteError, explain_nonfinite
 from tarograd.training.history import Epoch, History
-from tarograd.training.interruption import SIGNALS, Interrupted, Interruption
+from tarograd.training.interruption import Interruption, interrupted
 from tarograd.training.progress import Progress
 from tarograd.training.store import CURVE, Store
 
@@ -53,7 +58,8 @@ def fit(
     Args:
         network: what is trained. Its `pixel_max` becomes that of the data.
         data: images and labels to train on and to test on.
-        loss: the loss layer; by default the network's own.
+        loss: the loss layer; by default the network's own. It is given the scores (n, classes)
+            and the labels (n,); SquaredError is given rows of 0 and 1 in place of the labels.
         optimizer: how the gradients change the parameters; by default `SGD(lr=0.1)`.
         batch_size: images in a mini-batch. The last one of an epoch is shorter if the size
             does not divide the training set; a size larger than the set takes the whole set.
@@ -74,51 +80,79 @@ def fit(
         the history of the whole run.
 
     Raises:
-        ValueError: for settings that make no sense.
+        ValueError: for settings that make no sense, or a network that does not fit the data.
+        TypeError: for an argument that is something else than it has to be.
         CheckpointError: if a file cannot be written or read; earlier ones stay as they are.
         NonFiniteError: if the loss becomes NaN or infinite; says where it began.
-        Interrupted: after a signal, when everything has been saved; a SystemExit.
+        Interrupted: after a signal, when everything has been saved; a SystemExit. In an
+            interactive session, which should go on, Ctrl-C raises KeyboardInterrupt instead.
 
     Example:
         >>> import tarograd as tg
         >>> data = tg.data.load("digits")
         >>> net = tg.nn.TwoLayerNet(64, 20, 10)
-        >>> history = tg.fit(net, data, epochs=20, progress=False)
+        >>> faster = tg.optim.SGD(lr=0.5)
+        >>> history = tg.fit(net, data, optimizer=faster, epochs=20, progress=False)
         >>> history.best.test_accuracy > 0.9
         True
     """
-    if not isinstance(network, Network):
-        raise TypeError(
-            f"fit trains a Network, not {type(network).__name__}: put layers into "
-            "tg.nn.Sequential(...), or subclass tg.nn.Network"
-        )
-    train, held = data.hold_out(validation, seed) if validation else (data.train, None)
+    _check_types(network, data, loss, optimizer, directory, resume)
+    _check_numbers(seed, validation)
+    train, held = data.train, None
+    if validation:
+        train, held = data.hold_out(validation, seed)
     batches = Batches(len(train), batch_size, seed, sampling)
+    total = _total(batches, steps, epochs)
     network.pixel_max = data.pixel_max
     criterion = loss or network.criterion
     recipe = optimizer or SGD(lr=0.1)
     settings = {
         "network": repr(network),
-        "weights": sum(p.size for p in network.parameters()),
         "loss": repr(criterion),
         "optimizer": repr(recipe),
-        "batch_size": batch_size,
+        "batch_size": batches.batch_size,
         "sampling": sampling,
-        "validation": validation,
-        "seed": seed,
+        "validation": float(validation),
+        "seed": batches.seed,
         "data": data.name,
         "data_hashes": data.hashes,
     }
-    place = None if directory is None else Path(directory)
     run = Run(
         network,
         criterion,
         recipe.bind(network.parameters()),
         batches,
         {"train": train, "test": data.test} | ({"validation": held} if held else {}),
-        Store(place, settings, _total(batches, steps, epochs)),
+        Store(None if directory is None else Path(directory), settings, total),
     )
+    run.rehearse(data)
     return run.run(resume, progress)
+
+
+def _check_types(
+    network: Any, data: Any, loss: Any, optimizer: Any, directory: Any, resume: Any
+) -> None:
+    """Refuse what is not the kind of thing that an argument of `fit` has to be."""
+    for name, value, kind, hint in (
+        ("network", network, Network, "tg.nn.Sequential(...) or a subclass of tg.nn.Network"),
+        ("data", data, Dataset, "what tg.data.load gives, or a tg.data.Dataset of your arrays,"),
+        ("loss", loss, Layer | None, "a layer, such as tg.nn.SoftmaxWithLoss(),"),
+        ("optimizer", optimizer, Optimizer | None, "an optimizer, such as tg.optim.SGD(lr=0.1),"),
+        ("directory", directory, str | os.PathLike | None, "the path of a folder"),
+        ("resume", resume, bool, "True or False, and the folder as directory=,"),
+    ):
+        if not isinstance(value, kind):
+            given = f"the class {value.__name__}" if isinstance(value, type) else repr(value)
+            given = given if len(given) <= 100 else f"a {type(value).__name__}"
+            raise TypeError(f"fit: {name}={given}: {hint} is needed")
+
+
+def _check_numbers(seed: Any, validation: Any) -> None:
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not (whole and 0 <= seed < 2**64):
+        raise ValueError(f"seed={seed!r}: a whole number from 0 to 2**64 - 1 is needed")
+    if not isinstance(validation, Real) or isinstance(validation, bool):
+        raise ValueError(f"validation={validation!r}: a share is needed, 0.1 for a tenth")
 
 
 def _total(batches: Batches, steps: int | None, epochs: int | None) -> int:
@@ -126,11 +160,12 @@ def _total(batches: Batches, steps: int | None, epochs: int | None) -> int:
     if steps is not None and epochs is not None:
         raise ValueError(f"steps={steps} and epochs={epochs}: give one of the two")
     for name, number in (("steps", steps), ("epochs", epochs)):
-        if number is not None and (not isinstance(number, int) or number < 0):
+        whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+        if number is not None and not (whole and number >= 0):
             raise ValueError(f"{name}={number!r}: a whole number from 0 on is needed")
     if steps is not None:
-        return steps
-    return (10 if epochs is None else epochs) * batches.steps_per_epoch
+        return int(steps)
+    return (10 if epochs is None else int(epochs)) * batches.steps_per_epoch
 
 
 @contextmanager
@@ -153,28 +188,63 @@ class Run:
     splits: dict[str, Split]
     store: Store
 
+    def rehearse(self, data: Dataset) -> None:
+        """Run two images through the network and the loss: what does not fit shows before a start.
+
+        Raises:
+            ValueError: naming the images, and the scores that came out.
+        """
+        images, labels = data.train[:2]
+        given = f"{self.network!r} does not fit the data {data.name!r}"
+        try:
+            scores = self.network.predict(images)
+        except ValueError as error:
+            raise ValueError(f"{given}, images of shape {images.shape[1:]}: {error}") from None
+        if scores.ndim != 2 or scores.shape[1] < data.classes:
+            raise ValueError(
+                f"{given}: its scores for {len(images)} images have the shape {scores.shape}; "
+                f"({len(images)}, {data.classes}) is needed, a score for each class"
+            )
+        with context(recording=False, training=False):
+            loss = self._loss(images, labels)
+        if not isinstance(loss, Tensor) or loss.shape != ():
+            shape = getattr(loss, "shape", type(loss).__name__)
+            raise ValueError(
+                f"the loss {self.criterion!r} gives {shape}: a Tensor of one number, shape (), "
+                "is needed, such as the mean over the batch"
+            )
+
     def run(self, resume: bool, show: bool) -> History:
         """Make the steps that are still to be made."""
-        with Interruption() as interruption, one_blas_thread():
-            if resume:
-                self.history = self.store.load(self.network, self.optimizer)
-            else:
-                self.store.start()
-                self.history = History(str(self.store.directory or self.network))
-                self.store.save(self.network, self.optimizer, self.history)
+        with Interruption() as interruption, one_blas_thread(), np.errstate(all="ignore"):
+            self._begin(resume)
             done = len(self.history.losses)
-            if done > self.store.steps:
-                raise ValueError(
-                    f"the run has made {done} steps already, more than {self.store.steps}"
-                )
-            self.losses = np.concatenate([self.history.losses, np.zeros(self.store.steps - done)])
             with Progress(self.store.steps, done, show) as progress:
+                if self.history.epochs:
+                    progress.epoch(self.history.epochs[-1], last=False)
                 self._loop(done, progress, interruption)
             self._save(self.store.steps)
             if self.store.directory is not None:
                 self.history.plot(path=self.store.directory / CURVE)
             self._stop_if(interruption, self.store.steps)
         return self.history
+
+    def _begin(self, resume: bool) -> None:
+        """Take up an earlier run, or leave the first files of a new one."""
+        steps = self.store.steps
+        if resume:
+            self.history = self.store.load(self.network, self.optimizer)
+            done = len(self.history.losses)
+            if done > steps:
+                raise ValueError(f"the run has made {done} steps already, more than {steps}")
+            self.losses = np.concatenate([self.history.losses, np.zeros(steps - done)])
+            self.store.describe()
+        else:
+            self._check_finite(0)
+            self.history = History(str(self.store.directory or self.network))
+            self.losses = np.zeros(steps)
+            self.store.start()
+            self._save(0)
 
     def _loop(self, done: int, progress: Progress, interruption: Interruption) -> None:
         """Measure, step, measure …; the position alone says what comes next."""
@@ -198,12 +268,8 @@ class Run:
     def _step(self, done: int) -> float:
         """One mini-batch: forward, backward, update."""
         batch = self.splits["train"][self.batches.indices(done)]
-        with (
-            context(seed=self.batches.seed, step=done),
-            np.errstate(over="ignore", invalid="ignore", divide="ignore"),
-        ):
-            scores = self.network(constant(self.network.read(batch.images)))
-            loss: Tensor = self.criterion(scores, batch.labels)
+        with context(seed=self.batches.seed, step=done):
+            loss = self._loss(*batch)
             if not math.isfinite(float(loss)):
                 raise explain_nonfinite(loss, done + 1)
             self.network.zero_grad()
@@ -211,8 +277,18 @@ class Run:
             self.optimizer.step()
         return float(loss)
 
+    def _loss(self, images: Array, labels: Array) -> Tensor:
+        """The recorded loss of one batch; for SquaredError the labels become rows of 0 and 1."""
+        scores = self.network(constant(self.network.read(images)))
+        targets = labels
+        if isinstance(self.criterion, SquaredError):
+            targets = one_hot(labels, scores.shape[1]).astype(scores.dtype)
+        loss: Tensor = self.criterion(scores, targets)
+        return loss
+
     def _measure(self, done: int) -> Epoch:
         """Add a row to the history; keep the parameters if it is the best one."""
+        self._check_finite(done)
         before = self.history.epochs[-1].step if self.history.epochs else 0
         accuracies = {
             f"{name}_accuracy": self.network.accuracy(*split) for name, split in self.splits.items()
@@ -224,14 +300,18 @@ class Run:
             self.store.save_best(self.network, self.history.best)
         return self.history.epochs[-1]
 
-    def _save(self, done: int) -> None:
-        """Save the run as it is; parameters that are not finite never replace good ones."""
+    def _check_finite(self, done: int) -> None:
+        """Parameters that are not finite are never measured, nor saved over good ones."""
         for name, parameter in self.network.named_parameters().items():
             if not np.isfinite(parameter.value).all():
+                advice = "; a lower learning rate may help" if done else ""
                 raise NonFiniteError(
-                    f"step {done}: its update made {name}, shape {parameter.shape}, not finite; "
-                    "a lower learning rate may help"
+                    f"after step {done}: {name}, shape {parameter.shape}, is not finite{advice}"
                 )
+
+    def _save(self, done: int) -> None:
+        """Save the run as it is."""
+        self._check_finite(done)
         self.history.losses = self.losses[:done].copy()
         self.store.save(self.network, self.optimizer, self.history)
 
@@ -240,15 +320,15 @@ class Run:
         if interruption.signum is None:
             return
         self._save(done)
-        name = SIGNALS[[int(s) for s in SIGNALS].index(interruption.signum)].name
+        name = signal.Signals(interruption.signum).name
         message = f"stopped by {name} after step {done} of {self.store.steps}"
         directory = self.store.directory
         if directory is None:
             message += "; nothing was saved, since no directory was given"
         else:
             message += (
-                f"; saved. To go on: tarograd train --resume {directory}, "
+                f"; saved. To go on: tarograd train --resume {shlex.quote(str(directory))}, "
                 f"or tg.fit(..., directory={str(directory)!r}, resume=True)"
             )
         print(message, file=sys.stderr)
-        raise Interrupted(interruption.signum, message, told=True)
+        raise interrupted(interruption.signum, message, told=True)

@@ -112,6 +112,7 @@ class History:
         Raises:
             CheckpointError: if the file cannot be written.
         """
+        from matplotlib import rc_context
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
@@ -122,60 +123,72 @@ class History:
         for i, run in enumerate(runs):
             _draw(run, accuracy, loss, color=f"C{i}", named=len(runs) > 1)
         accuracy.set(xlabel="epoch", ylabel="accuracy", ylim=(0, 1.02))
-        accuracy.set_title("accuracy on the training set and the test set")
+        accuracy.set_title("share of the images that are recognized")
         loss.set(xlabel="step", ylabel="loss", ylim=(0, None))
         loss.set_title("loss of the mini-batches")
         for axes in (accuracy, loss):
+            axes.xaxis.get_major_locator().set_params(integer=True)
             axes.grid(alpha=0.3)
             axes.spines[["top", "right"]].set_visible(False)
         accuracy.legend(loc="lower right")
         loss.legend(loc="upper right")
         if path is not None:
             image = io.BytesIO()
-            kind = Path(path).suffix.lstrip(".") or "png"
-            figure.savefig(image, format=kind, dpi=120, metadata=_UNDATED.get(kind))
+            kind = Path(path).suffix.lstrip(".").lower() or "png"
+            with rc_context({"svg.hashsalt": "tarograd"}):
+                figure.savefig(image, format=kind, dpi=120, metadata=_UNDATED.get(kind))
             write_atomically(path, image.getvalue())
         return figure
 
 
-# Without a date in the file, the same run gives the same bytes.
+# Without a date and random names in the file, the same run gives the same bytes.
 _UNDATED: dict[str, dict[str, Any]] = {
     "svg": {"Date": None},
     "pdf": {"CreationDate": None},
 }
+_PIECES = 2000  # twice as many as the picture has columns for the loss
 
 
 def _draw(run: History, accuracy: Any, loss: Any, color: str, named: bool) -> None:
-    """The curves of one run: train solid, test dashed, the loss with its moving mean."""
+    """The curves of one run: accuracies in one line style each, the loss with its moving mean."""
     prefix = f"{run.name}: " if named else ""
-    epochs = [row.epoch for row in run.epochs]
-    train, test = ("C0", "C1") if not named else (color, color)
-    marker = "o" if len(epochs) <= 30 else None
-    style = {"marker": marker, "markersize": 4}
-    accuracy.plot(
-        epochs, [r.train_accuracy for r in run.epochs], color=train, label=f"{prefix}train", **style
-    )
-    accuracy.plot(
-        epochs,
-        [r.test_accuracy for r in run.epochs],
-        "--",
-        color=test,
-        label=f"{prefix}test",
-        **style,
-    )
-    if run.epochs:
-        best = run.best
+    lines = {"train": "-", "test": "--", "validation": ":"}
+    if not run.epochs or run.epochs[0].validation_accuracy is None:
+        del lines["validation"]
+    style = {"marker": "o" if len(run.epochs) <= 30 else None, "markersize": 4}
+    for i, (part, line) in enumerate(lines.items()):
+        shares = [getattr(row, f"{part}_accuracy") for row in run.epochs]
+        best = f", best {run.best.test_accuracy:.4f}" if named and part == "test" and shares else ""
+        accuracy.plot(
+            [row.epoch for row in run.epochs],
+            shares,
+            line,
+            color=color if named else f"C{i}",
+            label=f"{prefix}{part}{best}",
+            **style,
+        )
+    if run.epochs and not named:
         accuracy.annotate(
-            f"{prefix}best test {best.test_accuracy:.4f}\nepoch {best.epoch}",
-            (best.epoch, best.test_accuracy),
+            f"best epoch {run.best.epoch}\ntest {run.best.test_accuracy:.4f}",
+            (run.best.epoch, run.best.test_accuracy),
             xytext=(0, -36),
             textcoords="offset points",
             ha="center",
             arrowprops={"arrowstyle": "-", "alpha": 0.5},
         )
-    steps = np.arange(1, len(run.losses) + 1)
-    if not named:
-        loss.plot(steps, run.losses, color=color, alpha=0.25, linewidth=0.7, label="each step")
-    window = max(len(steps) // 100, 1)
-    smooth = np.convolve(run.losses, np.ones(window) / window, "valid") if len(steps) else steps
-    loss.plot(steps[window - 1 :], smooth, color=color, label=f"{prefix}mean of {window} steps")
+    window = max(len(run.losses) // 100, 1)
+    if not named and window > 1:
+        loss.plot(*_extremes(run.losses), alpha=0.25, linewidth=0.7, label="each step")
+    sums = np.concatenate([[0.0], np.cumsum(run.losses)])
+    means = (sums[window:] - sums[:-window]) / window
+    label = f"mean of {window} steps" if window > 1 else "each step"
+    loss.plot(np.arange(window, len(run.losses) + 1), means, color=color, label=f"{prefix}{label}")
+
+
+def _extremes(losses: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Steps and losses, but no more than can be seen: the least and greatest of each piece."""
+    if len(losses) <= 2 * _PIECES:
+        return np.arange(1, len(losses) + 1), losses
+    starts = np.arange(_PIECES) * len(losses) // _PIECES
+    ends = [np.minimum.reduceat(losses, starts), np.maximum.reduceat(losses, starts)]
+    return np.repeat(starts + 1, 2), np.stack(ends, axis=1).ravel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from types import FrameType, TracebackType
 from typing import Any
@@ -31,8 +32,18 @@ class Interrupted(SystemExit):
         return self.message
 
 
+def interrupted(signum: int, message: str, told: bool = False) -> BaseException:
+    """The exception for a signal: Interrupted, unless that would end an interactive session."""
+    if signum == signal.SIGINT and hasattr(sys, "ps1"):
+        return KeyboardInterrupt(message)
+    return Interrupted(signum, message, told)
+
+
 class Interruption:
     """Within its `with` block the first signal is only noted, and the second stops at once.
+
+    A signal that was noted and that nobody acted on is sent again at the end of the block. One
+    that is ignored, as Ctrl-C is by a shell's background jobs, stays ignored.
 
     Args:
         immediate: stop at the first signal already, where there is nothing to save.
@@ -51,7 +62,8 @@ class Interruption:
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                self._before.append((number, signal.signal(number, self._handle)))
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before.append((number, signal.signal(number, self._handle)))
         return self
 
     def __exit__(
@@ -63,8 +75,11 @@ class Interruption:
         for number, handler in self._before:
             signal.signal(number, handler)
         self._before.clear()
+        if self.signum is not None and kind is None:
+            signal.raise_signal(self.signum)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._immediate or self.signum is not None:
-            raise Interrupted(number, f"stopped at once by {signal.Signals(number).name}")
+            again = "" if self._immediate else "; what was saved before is intact"
+            raise interrupted(number, f"stopped at once by {signal.Signals(number).name}{again}")
         self.signum = number

@@ -10,6 +10,7 @@ from typing import Any
 from tarograd.training.history import Epoch
 
 PLAIN_SECONDS = 2.0  # how long plain lines wait for one another
+TEXT_WIDTH = 71  # of the texts beside the bar, with room to spare
 
 
 class Progress:
@@ -32,23 +33,10 @@ class Progress:
     def __enter__(self) -> Progress:
         if self._show and sys.stderr.isatty():
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-            from rich.progress import Progress as Bar
 
-            speed = TextColumn("{task.fields[speed]:,.0f} steps/s")
-            shown = TextColumn("{task.description}")
-            self._bar = Bar(
-                BarColumn(),
-                MofNCompleteColumn(),
-                speed,
-                TimeRemainingColumn(),
-                shown,
-                console=Console(stderr=True),
-                transient=True,
-                auto_refresh=False,
-            )
-            self._task = self._bar.add_task("", total=self._total, completed=self._done, speed=0.0)
-            self._bar.start()
+            console = Console(stderr=True)
+            if console.is_interactive:  # a terminal that can move its cursor
+                self._start_bar(console)
         self._began = time.perf_counter()
         return self
 
@@ -60,6 +48,24 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+    def _start_bar(self, console: Any) -> None:
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        # A line shorter than the terminal has room for the ^C that a terminal shows.
+        self._bar = Bar(
+            TaskProgressColumn(),
+            BarColumn(bar_width=max(4, min(40, console.width - TEXT_WIDTH))),
+            TextColumn("{task.fields[speed]:,.0f} steps/s"),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            console=console,
+            transient=True,
+            auto_refresh=False,
+        )
+        self._task = self._bar.add_task("", total=self._total, completed=self._done, speed=0.0)
+        self._bar.start()
 
     def step(self, done: int, loss: float) -> None:
         """Say that `done` steps have been made; cheap enough to be called after each."""
@@ -75,8 +81,7 @@ class Progress:
 
     def epoch(self, row: Epoch, last: bool) -> None:
         """Show what was measured after an epoch."""
-        accuracies = f"train {row.train_accuracy:.4f}  test {row.test_accuracy:.4f}"
-        self._text = f"epoch {row.epoch}  {accuracies}"
+        self._text = f"train {row.train_accuracy:.4f}  test {row.test_accuracy:.4f}"
         now = time.perf_counter()
         due = last or row.epoch == 0 or now - self._last_line >= PLAIN_SECONDS
         if self._show and self._bar is None and due:

@@ -14,6 +14,7 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -89,29 +90,45 @@ def _about(network: Network) -> dict[str, Any]:
 def _restore(
     path: Path, arrays: dict[str, Array], metadata: dict[str, Any], network: Network | None
 ) -> Network:
-    """Put the arrays into the network, or into one that is built as the metadata say."""
-    own = {name: a for name, a in arrays.items() if "/" not in name}
+    """Put the arrays into the network, or into one that is built as the metadata say.
+
+    Nothing has changed in the network when a CheckpointError is raised.
+    """
+    own = {n: a for n, a in arrays.items() if not n.startswith(_OPTIMIZER) and n != _LOSSES}
     pixel_max = metadata.get("pixel_max")
-    if not isinstance(pixel_max, int) or pixel_max < 1:
-        raise CheckpointError(f"{path}: pixel_max={pixel_max!r}: a whole number from 1 is needed")
+    if type(pixel_max) is not int or not 1 <= pixel_max < 2**16:
+        raise CheckpointError(f"{path}: pixel_max={_shown(pixel_max)}: it lies from 1 to 65535")
     if network is None:
-        text = metadata.get("network")
-        if not isinstance(text, str):
-            raise CheckpointError(f"{path} does not say which network it belongs to")
-        network = construct(text, weights=sum(a.size for a in own.values()))
-        if not isinstance(network, Network):
-            raise CheckpointError(f"{path}: {text!r} is not a network")
+        network = _build(path, own, metadata.get("network"))
     named = network.named_parameters()
     checkpoint.check_shapes(own, {name: p.shape for name, p in named.items()}, path)
     for name, parameter in named.items():
         if own[name].dtype != parameter.dtype:
             raise CheckpointError(
                 f"{path}: {name}: the file has {own[name].dtype}, the network {parameter.dtype}; "
-                "use network.astype"
+                f"give a network.astype(np.{own[name].dtype})"
             )
+    for name, parameter in named.items():
         parameter.value = own[name]
     network.pixel_max = pixel_max
     return network
+
+
+def _build(path: Path, arrays: dict[str, Array], text: Any) -> Network:
+    """The network that the text describes, with the dtype of the arrays."""
+    if not isinstance(text, str):
+        raise CheckpointError(f"{path} does not say which network it belongs to")
+    network = construct(text, weights=sum(a.size for a in arrays.values()))
+    if not isinstance(network, Network):
+        raise CheckpointError(f"{path}: {_shown(text)} is not a network")
+    kinds = {a.dtype for a in arrays.values() if a.dtype.kind == "f"}
+    return network.astype(kinds.pop()) if len(kinds) == 1 else network
+
+
+def _shown(value: Any) -> str:
+    """A value out of a file, no longer than a message can bear."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}…"
 
 
 @dataclass(frozen=True)
@@ -143,6 +160,12 @@ class Store:
             raise CheckpointError(
                 f"cannot use the directory {self.directory}: {error.strerror or error}"
             ) from error
+        self.describe()
+
+    def describe(self) -> None:
+        """Write run.json."""
+        if self.directory is None:
+            return
         versions = {
             "tarograd": __version__,
             "numpy": np.__version__,
@@ -185,28 +208,97 @@ class Store:
         if self.directory is None:
             raise CheckpointError("resume=True needs directory=, where the run was saved")
         path = self.directory / LAST
-        arrays, metadata = checkpoint.load(path)
-        before = metadata.get("settings")
-        if not isinstance(before, dict):
-            raise CheckpointError(f"{path} is not a run's last.safetensors: it has no settings")
-        for key, value in self.settings.items():
-            if before.get(key) != value:
-                raise CheckpointError(
-                    f"{path}: the run was started with {key}={before.get(key)!r}, not {value!r}: "
-                    "resume with the same settings, or start a new run in another directory"
-                )
-        _restore(path, arrays, metadata, network)
+        arrays, metadata = _load_run(self.directory)
+        self._compare(path, metadata["settings"])
         try:
-            rows = [Epoch(**row) for row in metadata["epochs"]]
-            losses, step = arrays[_LOSSES], metadata["step"]
-            state = {k.removeprefix(_OPTIMIZER): a for k, a in arrays.items() if _OPTIMIZER in k}
+            history = _history(str(self.directory), arrays, metadata)
+            state = {
+                name.removeprefix(_OPTIMIZER): array
+                for name, array in arrays.items()
+                if name.startswith(_OPTIMIZER)
+            }
             optimizer.load_state_arrays(state)
-            optimizer.step_count = step
         except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{path} is not a run's last.safetensors: {error}") from error
-        if losses.ndim != 1 or losses.dtype != np.float64 or len(losses) != step:
-            raise CheckpointError(f"{path}: {losses.shape} losses for {step} steps")
-        return History(str(self.directory), rows, losses)
+            raise CheckpointError(f"{path} is damaged: {error}") from error
+        if optimizer.step_count != len(history.losses):
+            raise CheckpointError(
+                f"{path} is damaged: the optimizer has made {optimizer.step_count} steps, the run "
+                f"{len(history.losses)}"
+            )
+        _restore(path, arrays, metadata, network)
+        return history
+
+    def _compare(self, path: Path, before: dict[str, Any]) -> None:
+        """Refuse to go on with other settings than those of the start."""
+        for key, now in self.settings.items():
+            if before[key] == now:
+                continue
+            if key == "data_hashes":
+                changed = next((k for k in now if before[key].get(k) != now[k]), key)
+                raise CheckpointError(
+                    f"{path}: the run was started with other data: {changed} have changed since"
+                )
+            raise CheckpointError(
+                f"{path}: the run was started with {key}={_shown(before[key])}, "
+                f"not {_shown(now)}: resume with the same settings, or start a new run in "
+                "another directory"
+            )
+
+
+_SETTINGS: dict[str, Any] = {
+    "network": str,
+    "loss": str,
+    "optimizer": str,
+    "batch_size": int,
+    "sampling": str,
+    "validation": float,
+    "seed": int,
+    "data": str,
+    "data_hashes": dict,
+}
+
+
+def _load_run(directory: Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    """What is in last.safetensors, its settings checked to be all there and of their types."""
+    path = directory / LAST
+    if not path.exists():
+        raise CheckpointError(
+            f"{directory}: there is no run to go on with, since it has no {LAST}: "
+            "start one, or name the directory of another"
+        )
+    arrays, metadata = checkpoint.load(path)
+    settings = metadata.get("settings")
+    if not isinstance(settings, dict):
+        raise CheckpointError(f"{path} is not a run's {LAST}: it has no settings")
+    for key, kind in _SETTINGS.items():
+        if type(settings.get(key)) is not kind:
+            raise CheckpointError(f"{path} is damaged: {key}={_shown(settings.get(key))}")
+    if type(metadata.get("steps")) is not int:
+        raise CheckpointError(f"{path} is damaged: steps={_shown(metadata.get('steps'))}")
+    return arrays, metadata
+
+
+def _history(name: str, arrays: dict[str, Array], metadata: dict[str, Any]) -> History:
+    """The history in a checkpoint.
+
+    Raises:
+        KeyError, TypeError, ValueError: if it is no history.
+    """
+    losses, rows = arrays[_LOSSES], metadata["epochs"]
+    if losses.ndim != 1 or losses.dtype != np.float64 or metadata["step"] != len(losses):
+        raise ValueError(f"{losses.dtype} losses {losses.shape} for step {metadata['step']!r}")
+    epochs = [Epoch(**row) for row in rows]
+    for row in epochs:
+        counts = (row.epoch, row.step)
+        shares = (row.train_accuracy, row.test_accuracy, row.validation_accuracy)
+        sound = all(type(n) is int and 0 <= n <= len(losses) for n in counts)
+        sound &= row.loss is None or type(row.loss) is float
+        sound &= all(type(a) is float and 0 <= a <= 1 for a in shares if a is not None)
+        if not sound or None in shares[:2]:
+            raise ValueError(f"an epoch of {_shown(row)}")
+    if any(b.step <= a.step for a, b in pairwise(epochs)):
+        raise ValueError("its epochs are out of order")
+    return History(name, epochs, losses)
 
 
 def _move_aside(directory: Path) -> None:
@@ -224,15 +316,13 @@ def _move_aside(directory: Path) -> None:
             file.rename(aside / file.name)
 
 
-def saved_settings(directory: str | os.PathLike[str]) -> tuple[dict[str, Any], int]:
-    """The settings of the run in `directory`, and how many steps it is meant to make.
+def saved_run(directory: str | os.PathLike[str]) -> tuple[Network, dict[str, Any], int]:
+    """The network of the run in `directory`, its settings, and how many steps it is meant to make.
 
     Raises:
         CheckpointError: if there is no such run, or its last.safetensors is damaged.
     """
-    path = Path(directory) / LAST
-    metadata = checkpoint.load(path)[1]
-    settings, steps = metadata.get("settings"), metadata.get("steps")
-    if not isinstance(settings, dict) or not isinstance(steps, int):
-        raise CheckpointError(f"{path} is not a run's last.safetensors: it has no settings")
-    return settings, steps
+    directory = Path(directory)
+    arrays, metadata = _load_run(directory)
+    network = _restore(directory / LAST, arrays, metadata, None)
+    return network, metadata["settings"], metadata["steps"]
