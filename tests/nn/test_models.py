@@ -264,13 +264,43 @@ def test_a_sequence_keeps_weights_that_were_given_or_set() -> None:
         np.testing.assert_array_equal(layer.w.value, w)
 
 
-def test_the_seed_of_a_sequence_decides_the_weights_of_its_layers() -> None:
-    def weights(seed: int, *, own: int) -> Array:
+def test_the_seed_of_a_sequence_decides_the_weights_that_have_no_seed_of_their_own() -> None:
+    def weights(seed: int, *, own: int | None) -> list[Array]:
         net = nn.Sequential(nn.Affine(3, 2, seed=own), nn.ReLU(), nn.Affine(2, 2), seed=seed)
-        return np.concatenate([p.value.ravel() for p in net.parameters() if p.ndim == 2])
+        return [p.value for p in net.parameters() if p.ndim == 2]
 
-    np.testing.assert_array_equal(weights(1, own=0), weights(1, own=5))
-    assert not np.any(weights(1, own=0) == weights(2, own=0))
+    assert not np.any(weights(1, own=None)[0] == weights(2, own=None)[0])
+    np.testing.assert_array_equal(weights(1, own=5)[0], nn.Affine(3, 2, seed=5).w.value)
+    np.testing.assert_array_equal(weights(1, own=5)[1], weights(1, own=None)[1])
+    assert not np.any(weights(1, own=5)[1] == weights(2, own=5)[1])
+
+
+def test_fields_of_one_size_start_with_other_weights_and_another_seed_changes_them() -> None:
+    class Block(nn.Layer):
+        def __init__(self) -> None:
+            self.left, self.right = nn.Affine(3, 3), nn.Affine(3, 3)
+            self.kept = nn.Affine(3, 3, seed=7)
+
+    class Net(nn.Network):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = Block(), Block()
+            self.body = nn.Sequential(nn.Affine(3, 3), nn.Affine(3, 3))
+            self.fixed = nn.Sequential(nn.Affine(3, 3), seed=7)
+
+    def weights(net: Net) -> dict[str, Array]:
+        return {name: p.value for name, p in net.named_parameters().items() if p.ndim == 2}
+
+    net = Net()
+    start = weights(net)
+    kept = {"first.kept.w", "second.kept.w"}
+    free = [w.tobytes() for name, w in start.items() if name not in kept]
+    assert len(set(free)) == len(free) == 7
+    np.testing.assert_array_equal(start["first.kept.w"], start["second.kept.w"])
+    net.initialize(1)
+    changed = {name for name, w in weights(net).items() if np.any(w != start[name])}
+    assert changed == set(start) - kept - {"fixed.affine1.w"}
+    assert all(np.array_equal(w, weights(Net())[name]) for name, w in start.items())
 
 
 def test_another_criterion() -> None:

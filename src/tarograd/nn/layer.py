@@ -160,7 +160,8 @@ class Layer:
     def initialize(self, seed: int, path: str = "") -> None:
         """Draw the initial weights of the layers inside anew, each by its own path and the seed.
 
-        Weights that were given, or set since they were drawn, stay.
+        Weights that were given, or set since they were drawn, stay, and so do those of a layer
+        that was given a seed of its own.
         """
         for field, value in self.fields():
             if isinstance(value, Layer):
@@ -191,4 +192,6 @@ def _opened(field: str, value: Any) -> Iterator[tuple[str, Any]]:
         return
     if isinstance(value, Layer | Parameter) and value.name is None:
         value.name = field
+        if isinstance(value, Layer):
+            value.initialize(0, field)  # so that layers of one size start with other weights
     yield field, value

@@ -26,7 +26,7 @@ class Affine(Layer):
         w: the number of inputs a; or the weights, shape (a, m).
         b: the number of outputs m; or the bias, shape (m,).
         init: how the weights are drawn; the bias starts at 0.
-        seed: which weights are drawn.
+        seed: which weights are drawn; if left out, the network around it decides, by its place.
         dtype: the dtype of drawn weights.
 
     Attributes:
@@ -56,7 +56,7 @@ class Affine(Layer):
         b: int | ArrayLike | Parameter,
         *,
         init: Normal = He(),  # noqa: B008  # frozen, so it can be shared
-        seed: int = 0,
+        seed: int | None = None,
         dtype: DTypeLike = np.float32,
     ) -> None:
         self.init = init
@@ -69,7 +69,9 @@ class Affine(Layer):
             self.w = Parameter(np.zeros((w, b), dtype))
             self.b = Parameter(np.zeros(b, dtype))
             self._drawn = Tensor(self.w.value)
-            self.initialize(seed, "affine")
+            self.initialize(0 if seed is None else seed, "affine")
+            if seed is not None:
+                self._drawn = None
             return
         self.w = _parameter(w)
         self.b = _parameter(b)
@@ -80,7 +82,7 @@ class Affine(Layer):
             )
 
     def initialize(self, seed: int, path: str = "") -> None:
-        """Draw the weights anew, unless they were given or set."""
+        """Draw the weights anew, unless they, or their seed, were given or set."""
         if self._drawn is not None and self.w.value is self._drawn.value:
             self.w.value = self.init(self.w.shape, seed, f"{path}.w", self.w.dtype)
             self._drawn = Tensor(self.w.value)
@@ -94,6 +96,6 @@ class Affine(Layer):
     def __repr__(self) -> str:
         inputs, outputs = self.w.shape
         init = "" if self.init == He() else f", init={self.init!r}"
-        seed = f", seed={self._seed}" if self._seed else ""
+        seed = "" if self._seed is None else f", seed={self._seed}"
         typed = "" if self.w.dtype == np.float32 else f", dtype=np.{self.w.dtype}"
         return f"Affine({inputs}, {outputs}{init}{seed}{typed})"

@@ -32,14 +32,16 @@ class Network(Layer):
             to that of its data.
     """
 
+    pixel_max: int = 255
+    _criterion: Layer | None = None
+
     def __init__(self, criterion: Layer | None = None) -> None:
-        self.pixel_max = 255
-        self._criterion = criterion or SoftmaxWithLoss()
+        self._criterion = criterion
 
     @property
     def criterion(self) -> Layer:
         """The loss layer."""
-        return self._criterion
+        return self._criterion or SoftmaxWithLoss()
 
     def read(self, x: ArrayLike) -> Array:
         """Images of uint8 as numbers from 0 to 1, in the dtype of the parameters."""
@@ -57,7 +59,7 @@ class Network(Layer):
 
     def objective(self, x: Any, t: Any) -> Tensor:
         """The loss of the scores for `x` against the targets `t`, recorded."""
-        loss: Tensor = self._criterion(self(x), t)
+        loss: Tensor = self.criterion(self(x), t)
         return loss
 
     def predict(self, x: ArrayLike) -> Array:
@@ -126,7 +128,8 @@ class Params(Mapping[str, Array]):
     """The parameters' arrays by name, each handed out as a copy and set by assignment.
 
     So the textbook's `params[key] -= lr * grads[key]` changes the network, and so does
-    `params[key] = params[key] - lr * grads[key]`.
+    `params[key] = params[key] - lr * grads[key]`. To displace a parameter in place, as
+    `tg.numerical_gradient` does, give it the Parameter itself: `net.w1`, not `net.params["w1"]`.
     """
 
     def __init__(self, parameters: dict[str, Parameter]) -> None:
@@ -153,7 +156,7 @@ class Sequential(Network):
     Args:
         *layers: the layers, in order.
         criterion: the loss layer, by default SoftmaxWithLoss.
-        seed: which initial weights are drawn, for each layer by its name.
+        seed: which initial weights are drawn, for each layer by its name; 0 if left out.
 
     Raises:
         TypeError: for something that is not a layer.
@@ -166,7 +169,9 @@ class Sequential(Network):
         (5, 2)
     """
 
-    def __init__(self, *layers: Layer, criterion: Layer | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, *layers: Layer, criterion: Layer | None = None, seed: int | None = None
+    ) -> None:
         super().__init__(criterion)
         self.seed = seed
         self.layers: dict[str, Layer] = {}
@@ -182,7 +187,12 @@ class Sequential(Network):
             name = f"{kind}{counts[kind]}"
             layer.name = layer.name or name
             self.layers[name] = layer
-        self.initialize(seed)
+        super().initialize(seed or 0)
+
+    def initialize(self, seed: int, path: str = "") -> None:
+        """Draw the weights of the layers anew, unless the network was given a seed of its own."""
+        if self.seed is None:
+            super().initialize(seed, path)
 
     def fields(self) -> Iterator[tuple[str, Any]]:
         """The layers by their names."""
@@ -198,7 +208,7 @@ class Sequential(Network):
         parts = [repr(layer) for layer in self.layers.values()]
         if repr(self.criterion) != repr(SoftmaxWithLoss()):
             parts.append(f"criterion={self.criterion!r}")
-        parts += [f"seed={self.seed}"] if self.seed else []
+        parts += [] if self.seed is None else [f"seed={self.seed}"]
         return f"Sequential({', '.join(parts)})"
 
 
