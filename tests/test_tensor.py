@@ -278,7 +278,7 @@ def test_a_leaf_takes_a_new_value_and_a_computed_tensor_does_not() -> None:
     x.value = [3, 4]
     assert x.dtype == np.float32
     assert np.array_equal(x.value, [3, 4])
-    with pytest.raises(ValueError, match=r"a value of shape \(3,\) for x of shape \(2,\)"):
+    with pytest.raises(ValueError, match=r"a value \(3,\) for x \(2,\)"):
         x.value = np.ones(3)
     with pytest.raises(AttributeError, match="only a leaf's"):
         (x * 2).value = [1, 2]

@@ -89,8 +89,7 @@ class Tensor(Operand):
         if self.node is not None:
             raise AttributeError("the value of a computed Tensor can't be set: only a leaf's")
         if array.shape != self.shape:
-            name = self.name or "a Tensor"
-            raise ValueError(f"a value of shape {array.shape} for {name} of shape {self.shape}")
+            raise ValueError(f"a value {array.shape} for {self.name or 'a Tensor'} {self.shape}")
         self._value = frozen(array)
 
     @property

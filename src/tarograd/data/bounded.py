@@ -91,7 +91,8 @@ def read_array(
     array = np.empty(promised, np.uint8)
     view, filled = array.data, 0
     while filled < promised:
-        count = stream.readinto(view[filled : filled + CHUNK])  # type: ignore[attr-defined]
+        chunk = view[filled : filled + CHUNK]
+        count = stream.readinto(chunk)  # type: ignore[attr-defined]  # BinaryIO is typed without it
         if not count:
             expected = f"{promised:,} bytes of data for the shape {shape}"
             raise DataError(path, expected, f"the end after {filled:,}", offset + filled)
