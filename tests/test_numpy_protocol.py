@@ -24,6 +24,10 @@ V = np.array([0.9, 0.45, 1.4])
 STACKS = np.linspace(-1, 1, 12).reshape(2, 2, 3)
 MASK = np.array([[True, False, True], [False, False, True]])
 
+# NumPy has the names `min` and `max` since 2.1.
+NEW = np.lib.NumpyVersion(np.__version__) >= "2.1.0"
+AT_LEAST: Any = {"min": 0.5} if NEW else {"a_min": 0.5, "a_max": None}
+
 Call = tuple[Callable[..., Any], tuple[Array, ...]]
 
 
@@ -157,7 +161,7 @@ CALLS: dict[Any, list[Call]] = {
         (lambda x: np.clip(x, -0.5, 1.1), (A,)),
         (lambda x: np.clip(x, None, 0.5), (A,)),
         (lambda x: np.clip(x, a_min=np.float32(0.5), a_max=None), (A,)),
-        (lambda x: np.clip(x, min=0.5), (A,)),
+        (lambda x: np.clip(x, **AT_LEAST), (A,)),
         (lambda *xs: np.clip(*xs), (A, -V, V)),
     ],
     np.dot: [
