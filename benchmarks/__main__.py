@@ -7,6 +7,8 @@ import platform
 
 import click
 
+QUIET = 0.9  # the share of a core that a row gets at least when nothing else runs
+
 
 @click.command()
 @click.argument("what", type=click.Choice(["all", "step", "run", "import"]), default="all")
@@ -41,8 +43,10 @@ def main(what: str, quick: bool) -> None:
     if what in ("all", "import"):
         title = f"import, from {size.imports} fresh interpreters of {platform.python_version()}"
         sections[title] = measure.imports(size)
-    print()
-    print(table.table(sections))
+    print(f"\n{table.table(sections)}")
+    shares = [row.timing.cores for rows in sections.values() for row in rows if row.timing.cpu]
+    if min(shares, default=1.0) < QUIET:
+        print(f"\nThe machine was busy: a row got only {min(shares):.2f} of a core. Measure again.")
 
 
 if __name__ == "__main__":

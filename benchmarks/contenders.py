@@ -106,7 +106,8 @@ class Tarograd(Contender):
         losses = []
         for x, t in zip(xs, ts, strict=True):
             loss = self.net.objective(x, t)
-            self.net.zero_grad()
+            for parameter in self.optimizer.parameters:
+                parameter.zero_grad()
             loss.backward()
             self.optimizer.step()
             losses.append(float(loss))

@@ -272,7 +272,8 @@ class Run:
             loss = self._loss(*batch)
             if not math.isfinite(float(loss)):
                 raise explain_nonfinite(loss, done + 1)
-            self.network.zero_grad()
+            for parameter in self.optimizer.parameters:  # the network would search for them
+                parameter.zero_grad()
             loss.backward()
             self.optimizer.step()
         return float(loss)
