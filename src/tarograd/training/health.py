@@ -23,7 +23,7 @@ def explain_nonfinite(loss: Tensor, step: int) -> NonFiniteError:
 
     Returns:
         an error that names the step, the first node whose output was not finite although its
-        inputs were, and the ranges of those inputs; or the parameter that was not finite already.
+        inputs were, and the ranges of those inputs; or the parameter or data that were not.
 
     Example:
         >>> x = Tensor([1.0, 0.0], name="x")
@@ -44,11 +44,13 @@ def explain_nonfinite(loss: Tensor, step: int) -> NonFiniteError:
                 f"{head}. {_name(x)}, {share}, was not finite before it: the update of an earlier "
                 "step did that; a lower learning rate may help"
             )
+        if not x.node.inputs:
+            return NonFiniteError(f"{head}. The data, {share}, were not finite already")
         where = f" in {x.node.group.path()}" if x.node.group else ""
         inputs = "; ".join(_range(i) for i in x.node.inputs)
         return NonFiniteError(
             f"{head}. The first value that is not finite came out of {x.node.primitive.name}"
-            f"{where}, {share}. Its inputs: {inputs or 'data that was not finite already'}"
+            f"{where}, {share}. Its inputs: {inputs}"
         )
     return NonFiniteError(head)
 
