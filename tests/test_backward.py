@@ -187,6 +187,16 @@ def test_rules_run_only_where_a_gradient_is_asked_for() -> None:
     assert asked == ["left", "left"]
 
 
+def test_the_rule_of_a_computed_value_does_not_run_when_only_its_own_gradient_is_asked_for() -> (
+    None
+):
+    def fail(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    h = Primitive("h", "h", lambda x: x * 2, vjp=fail)(Tensor(1.0))
+    assert grad(h * 3, h).item() == 3
+
+
 def test_a_rule_for_all_inputs_may_give_none_for_data() -> None:
     scale = Primitive("scale", "·", lambda x, k: k * x, vjp=lambda g, y, x, k: (k * g, None))
     x, k = Tensor([1.0, 2.0]), Tensor(3.0)

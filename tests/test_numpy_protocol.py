@@ -295,6 +295,11 @@ def test_only_stacks_of_other_shapes_are_repeated() -> None:
     assert repeats(x[:, None] @ w[None]) == 2
 
 
+def test_numpy_scalars_as_limits_keep_float32() -> None:
+    y: Any = np.clip(Tensor(V.astype(np.float32)), np.float64(0.5), np.float64(1))
+    assert y.dtype == np.float32
+
+
 def test_numbers_in_a_stack_take_the_dtype_of_the_tensor() -> None:
     y: Any = np.stack([1.0, Tensor(np.float32(2)), 3])
     assert y.dtype == np.float32

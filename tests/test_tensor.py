@@ -141,6 +141,8 @@ def test_masks_stay_bool() -> None:
     y = x * np.array([True, False]) + np.array([True, True])
     assert y.dtype == np.float32
     assert names(y) == ["multiply", "add"]
+    chosen: Any = np.where(x > 1, x * (x > 1.5), x)
+    assert sorted(names(chosen)) == ["greater", "greater", "multiply", "where"]
     whole = x.value > 1.5
     assert np.array_equal((x @ whole).value, 2)
 
