@@ -48,7 +48,8 @@ def predict(model: Path, images: tuple[Path, ...], invert: bool) -> None:
     for path in images:
         image, note = _read(path, inputs, network)
         image = 1 - image if invert else image
-        probabilities = softmax(network.predict(image.reshape(1, -1)))[0]
+        with np.errstate(all="ignore"):  # of weights that are not finite; refused below
+            probabilities = softmax(network.predict(image.reshape(1, -1)))[0]
         if not np.isfinite(probabilities).all():
             raise click.UsageError(f"{model}: what the network makes of {path} is not finite")
         click.echo(f"{click.format_filename(path)}{note}")

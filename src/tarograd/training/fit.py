@@ -237,7 +237,8 @@ class Run:
             done = len(self.history.losses)
             if done > steps:
                 raise ValueError(f"the run has made {done} steps already, more than {steps}")
-            self.losses = np.concatenate([self.history.losses, np.zeros(steps - done)])
+            self.losses = np.zeros(steps)
+            self.losses[:done] = self.history.losses
             self.store.describe()
         else:
             self._check_finite(0)
