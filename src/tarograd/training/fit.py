@@ -125,8 +125,9 @@ def fit(
         {"train": train, "test": data.test} | ({"validation": held} if held else {}),
         Store(None if directory is None else Path(directory), settings, total),
     )
-    run.rehearse(data)
-    return run.run(resume, progress)
+    with np.errstate(all="ignore"):  # what is not finite is reported by a NonFiniteError
+        run.rehearse(data)
+        return run.run(resume, progress)
 
 
 def _check_types(
@@ -216,7 +217,7 @@ class Run:
 
     def run(self, resume: bool, show: bool) -> History:
         """Make the steps that are still to be made."""
-        with Interruption() as interruption, one_blas_thread(), np.errstate(all="ignore"):
+        with Interruption() as interruption, one_blas_thread():
             self._begin(resume)
             done = len(self.history.losses)
             with Progress(self.store.steps, done, show) as progress:
