@@ -133,6 +133,8 @@ ROWS = [
     Row(elementwise.less_equal, lambda a, b: a - b <= 0, BINARY, apart),
     Row(elementwise.equal, lambda a, b: a - b == 0, BINARY, apart),
     Row(elementwise.not_equal, lambda a, b: a - b != 0, BINARY, apart),
+    Row(elementwise.logical_and, lambda a, b: a * b != 0, BINARY, apart),
+    Row(elementwise.logical_or, lambda a, b: abs(a) + abs(b) > 0, BINARY, apart),
     Row(elementwise.logical_not, lambda x: x == 0, UNARY, apart),
     Row(elementwise.relu, lambda x: (x + abs(x)) / 2, UNARY, apart),
     Row(elementwise.sigmoid, lambda x: (1 + np.tanh(x / 2)) / 2, UNARY, anywhere),

@@ -121,6 +121,8 @@ ELEMENTWISE = [
     compared(elementwise.less_equal, "TTFFTT"),
     compared(elementwise.equal, "FTFFTF"),
     compared(elementwise.not_equal, "TFTTFT"),
+    known(elementwise.logical_and, [0, 0, 2, 2], [0, 1, 0, 1], y=[False, False, False, True]),
+    known(elementwise.logical_or, [0, 0, 2, 2], [0, 1, 0, 1], y=[False, True, True, True]),
     known(elementwise.logical_not, [0, 2], y=[True, False]),
     known(elementwise.relu, [-inf, -1, 0, 2, inf], y=[0, 0, 0, 2, inf], to=([0, 0, 0, 1, 1],)),
     known(elementwise.relu, [nan], y=[nan]),

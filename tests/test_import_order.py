@@ -19,6 +19,7 @@ ORDER = (
     "numpy_shapes",
     "numpy_functions",
     "inputs",
+    "protocol",
     "tensor",
     "derivatives",
     "functions",

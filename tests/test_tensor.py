@@ -246,6 +246,17 @@ METHODS: list[tuple[Callable[[Any], Any], Callable[[Any], Any]]] = [
     (lambda x: -x, lambda x: np.negative(x)),
     (lambda x: +x, lambda x: x),
     (lambda x: ~(x > 0), lambda x: np.logical_not(x > 0)),
+    (lambda x: (x > 0) & (x < 1), lambda x: np.logical_and(x > 0, x < 1)),
+    (lambda x: (x < 0) | (x > 1), lambda x: np.logical_or(x < 0, x > 1)),
+    (lambda x: x.prod(axis=0), lambda x: np.prod(x, axis=0)),
+    (lambda x: x.var(1, ddof=1), lambda x: np.var(x, axis=1, ddof=1)),
+    (lambda x: x.std(axis=0, keepdims=True), lambda x: np.std(x, axis=0, keepdims=True)),
+    (lambda x: x.ravel(), lambda x: np.ravel(x)),
+    (lambda x: x[:1].squeeze(), lambda x: np.squeeze(x[:1])),
+    (lambda x: x.swapaxes(0, 1), lambda x: np.swapaxes(x, 0, 1)),
+    (lambda x: x.dot(x.T), lambda x: np.dot(x, np.transpose(x))),
+    (lambda x: x.clip(-0.5, 0.95), lambda x: np.clip(x, -0.5, 0.95)),
+    (lambda x: x.clip(max=0.95), lambda x: np.clip(x, None, 0.95)),
 ]
 
 
@@ -280,7 +291,7 @@ def test_a_leaf_takes_a_new_value_and_a_computed_tensor_does_not() -> None:
     x.value = [3, 4]
     assert x.dtype == np.float32
     assert np.array_equal(x.value, [3, 4])
-    with pytest.raises(ValueError, match=r"a value \(3,\) for x \(2,\)"):
+    with pytest.raises(ValueError, match=r"a value of shape \(3,\) for x of shape \(2,\)"):
         x.value = np.ones(3)
     with pytest.raises(AttributeError, match="only a leaf's"):
         (x * 2).value = [1, 2]
@@ -372,3 +383,30 @@ def test_mistakes_are_named(
     with pytest.raises(error) as caught:
         mistake(Tensor(np.ones((2, 3)), "x"))
     assert message in str(caught.value)
+
+
+def test_a_leaf_that_was_set_after_it_was_used_is_refused() -> None:
+    x = tg.Tensor([2.0, 3.0], "x")
+    y = (x * x).sum()
+    old = x.value
+    x.value = [5.0, 7.0]
+    with pytest.raises(ValueError, match=r"name='x'\) was given another value after 'multiply'"):
+        y.backward()
+    with pytest.raises(ValueError, match="before the update, or compute again"):
+        tg.grad(y, x)
+    assert x.grad is None
+    x.value = old
+    y.backward()
+    assert x.grad is not None
+    assert np.array_equal(x.grad, [4.0, 6.0])
+
+
+@pytest.mark.parametrize("key", ["array", 1.5, {0}, object()])
+def test_an_index_that_is_none_is_refused(key: Any) -> None:
+    with pytest.raises(IndexError, match="only integers, slices, lists and arrays"):
+        tg.Tensor([1.0, 2.0])[key]
+
+
+def test_a_parameter_says_what_it_is() -> None:
+    assert repr(tg.Parameter([1.0], "w")) == "Parameter([1.], name='w')"
+    assert str(tg.Parameter(2.0)) == "Parameter(2)"

@@ -62,6 +62,7 @@ def _shares(
     wanted = [id(i) in needed for i in node.inputs]
     if vjp is None or True not in wanted:
         return (None,) * len(wanted)
+    _refuse_changed(node)
     y, inputs = read(x), [read(i) if isinstance(i, Operand) else i for i in node.inputs]
     shares = vjp if isinstance(vjp, tuple) else vjp(g, y, *inputs, **attributes)
     if not isinstance(shares, tuple) or len(shares) != len(inputs):
@@ -75,6 +76,16 @@ def _shares(
         shares = tuple([r(g, y, *inputs, **attributes) if w and r else None for w, r in rules])
     edges = zip(node.inputs, wanted, shares, strict=True)
     return tuple([_fitting(node, i, s) if w and s is not None else None for i, w, s in edges])
+
+
+def _refuse_changed(node: Node) -> None:
+    """A leaf whose value was set since the node was computed would give a wrong gradient."""
+    for x, value in zip(node.inputs, node.values, strict=False):
+        if isinstance(x, Operand) and x.value is not value:
+            raise ValueError(
+                f"{x!r} was given another value after {node.primitive.name!r} had been computed "
+                "from it: call backward before the update, or compute again"
+            )
 
 
 def _fitting(node: Node, x: Operand, share: Any) -> Any:

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 
 from tarograd.backward import backpropagate
 from tarograd.graph import topological_order
-from tarograd.tensor import Tensor, constant, upstream_gradient
+from tarograd.inputs import upstream_gradient
+from tarograd.tensor import Tensor, constant
 
 
 def grad(

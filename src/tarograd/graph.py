@@ -114,12 +114,17 @@ class Group:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Node:
-    """One use of a primitive. Inputs are Tensors and constants; neither can change any more."""
+    """One use of a primitive, with its inputs: Tensors and constants.
+
+    `values` are the arrays that the inputs had. A leaf may be given another one later; then the
+    derivative at the old one can't be recorded any more, and the walk back refuses it.
+    """
 
     primitive: Primitive
     inputs: tuple[Any, ...]
     attributes: Mapping[str, Any]
     group: Group | None = None
+    values: tuple[Any, ...] = ()
 
 
 class Context(NamedTuple):
@@ -188,11 +193,13 @@ def group(name: str, kind: str) -> Iterator[None]:
 CONSTANT = Node(Primitive(name="constant", symbol="const", forward=np.asarray), (), {})
 
 
-def recorded(primitive: Primitive, inputs: tuple[Any, ...], attributes: Mapping[str, Any]) -> Node:
+def recorded(
+    primitive: Primitive, inputs: tuple[Any, ...], values: tuple[Any, ...], attributes: Any
+) -> Node:
     """The node for a computation made here: in the current group, or CONSTANT."""
     if not _context.get().recording:
         return CONSTANT
-    return Node(primitive, inputs, attributes, _group.get())
+    return Node(primitive, inputs, attributes, _group.get(), values)
 
 
 def topological_order(output: Operand) -> list[Operand]:

@@ -1,4 +1,4 @@
-"""What happens to the inputs of an operation before it is recorded.
+"""What happens to the inputs of an operation before it is recorded, and of the walk back.
 
 Arrays are frozen, dtypes and shapes are brought together; whatever that takes is itself recorded,
 as Cast and Repeat nodes, so that it can be seen and the gradient takes the same way back.
@@ -76,3 +76,22 @@ def aligned(primitive: Primitive, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
             for x in inputs
         )
     return inputs
+
+
+def upstream_gradient(output: Operand, upstream: Any) -> Any:
+    """The gradient that arrives at the output, in its shape and dtype: a Tensor or an array."""
+    if upstream is None:
+        if output.value.size != 1:
+            raise ValueError(
+                f"backward from {output.value.size} numbers, shape {output.shape}: a derivative starts "
+                "from one; sum them, or give the upstream gradient of this shape"
+            )
+        return frozen(np.ones(output.shape, output.dtype))
+    if not isinstance(upstream, Operand):
+        upstream = frozen(np.asarray(upstream, dtype=output.dtype))
+    if upstream.shape != output.shape:
+        raise ValueError(
+            f"an upstream gradient of shape {upstream.shape} for an output of shape "
+            f"{output.shape}: the two have to be equal"
+        )
+    return upstream if upstream.dtype == output.dtype else upstream.astype(output.dtype)

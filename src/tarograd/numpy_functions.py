@@ -278,6 +278,8 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.absolute: elementwise.absolute,
     np.fabs: elementwise.absolute,
     np.sign: elementwise.sign,
+    np.logical_and: elementwise.logical_and,
+    np.logical_or: elementwise.logical_or,
     np.logical_not: elementwise.logical_not,
 }
 

@@ -11,13 +11,13 @@ from numpy.typing import ArrayLike, DTypeLike
 from tarograd import numpy_functions as npf
 from tarograd import numpy_shapes
 from tarograd.backward import backpropagate
-from tarograd.graph import CONSTANT, Array, Node, Operand, Primitive, recorded, topological_order
-from tarograd.inputs import aligned, as_input, frozen
-from tarograd.ops import arithmetic, elementwise, shape
-from tarograd.ops.shape import ARRAY
+from tarograd.graph import CONSTANT, Array, Node, Primitive, recorded, topological_order
+from tarograd.inputs import aligned, as_input, frozen, upstream_gradient
+from tarograd.ops import arithmetic, elementwise
+from tarograd.protocol import NumPyOperand
 
 
-class Tensor(Operand):
+class Tensor(NumPyOperand):
     """A value in the graph that can be differentiated.
 
     Args:
@@ -74,9 +74,9 @@ class Tensor(Operand):
         inputs = tuple([as_input(primitive.name, x) for x in inputs])
         if primitive.elementwise or primitive.promotes:
             inputs = aligned(primitive, inputs)
-        values = [x._value if isinstance(x, Tensor) else x for x in inputs]
+        values = tuple([x._value if isinstance(x, Tensor) else x for x in inputs])
         y = primitive.forward(*values, **attributes)
-        return Tensor._computed(y, recorded(primitive, inputs, attributes))
+        return Tensor._computed(y, recorded(primitive, inputs, values, attributes))
 
     @property
     def value(self) -> Array:
@@ -89,7 +89,8 @@ class Tensor(Operand):
         if self.node is not None:
             raise AttributeError("the value of a computed Tensor can't be set: only a leaf's")
         if array.shape != self.shape:
-            raise ValueError(f"a value {array.shape} for {self.name or 'a Tensor'} {self.shape}")
+            name = self.name or "a Tensor"
+            raise ValueError(f"a value of shape {array.shape} for {name} of shape {self.shape}")
         self._value = frozen(array)
 
     @property
@@ -154,39 +155,6 @@ class Tensor(Operand):
             x._grad = np.array(total) if 0 in total.strides else np.asarray(total)
             x._grad.flags.writeable = False
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if kwargs.get("out") is not None:
-            raise TypeError(f"np.{ufunc.__name__} can't write into an array: write y = a + b")
-        if ufunc not in npf.UFUNCS or method != "__call__" or kwargs:
-            raise npf.no_rule(ufunc, "" if method == "__call__" else f".{method}", kwargs)
-        return npf.UFUNCS[ufunc](*inputs)
-
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if function not in npf.FUNCTIONS:
-            raise npf.no_rule(function)
-        return npf.FUNCTIONS[function](*args, **kwargs)
-
-    def __array__(self, *args: Any, **kwargs: Any) -> Array:
-        raise TypeError(
-            "a Tensor does not turn into an array by itself; take its .value, "
-            "or np.stack a list of Tensors"
-        )
-
-    def __getitem__(self, key: Any) -> Tensor:
-        parts = list(key) if isinstance(key, tuple) else [key]
-        arrays = []
-        for i, part in enumerate(parts):
-            if isinstance(part, Tensor | np.ndarray | list | bool | np.bool_):
-                arrays.append(_index_array(part))
-                parts[i] = ARRAY
-        return self.record(shape.index, (self, *arrays), {"key": tuple(parts)})
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        raise TypeError(
-            "the value of a Tensor can't be edited in place: the graph would no longer know it; "
-            "build the new value, for example with np.where(mask, new, x)"
-        )
-
     def __len__(self) -> int:
         return len(self._value)
 
@@ -213,8 +181,9 @@ class Tensor(Operand):
 
     def __str__(self) -> str:
         if self.ndim or self.dtype.kind != "f":
-            return f"Tensor({np.array2string(self._value, prefix='Tensor(')})"
-        return f"Tensor({self._value:.{np.finfo(self.dtype).precision - 2}g})"
+            kind = type(self).__name__
+            return f"{kind}({np.array2string(self._value, prefix=f'{kind}(')})"
+        return f"{type(self).__name__}({self._value:.{np.finfo(self.dtype).precision - 2}g})"
 
     def __format__(self, spec: str) -> str:
         return format(self._value, spec) if spec else str(self)
@@ -276,6 +245,14 @@ class Tensor(Operand):
     def __invert__(self) -> Tensor:
         return self.record(elementwise.logical_not, (self,), {})
 
+    def __and__(self, other: Any) -> Tensor:
+        return self.record(elementwise.logical_and, (self, other), {})
+
+    def __or__(self, other: Any) -> Tensor:
+        return self.record(elementwise.logical_or, (self, other), {})
+
+    __rand__, __ror__ = __and__, __or__
+
     def __gt__(self, other: Any) -> Tensor:
         return self.record(elementwise.greater, (self, other), {})
 
@@ -310,6 +287,22 @@ class Tensor(Operand):
         """Smallest element along `axis`; equal ones share the gradient."""
         return cast(Tensor, npf.min(self, axis, keepdims=keepdims))
 
+    def prod(self, axis: numpy_shapes.Axis = None, keepdims: bool = False) -> Tensor:
+        """Product over `axis`."""
+        return cast(Tensor, npf.prod(self, axis, keepdims=keepdims))
+
+    def var(
+        self, axis: numpy_shapes.Axis = None, ddof: float = 0, keepdims: bool = False
+    ) -> Tensor:
+        """Variance along `axis`."""
+        return cast(Tensor, npf.var(self, axis, ddof=ddof, keepdims=keepdims))
+
+    def std(
+        self, axis: numpy_shapes.Axis = None, ddof: float = 0, keepdims: bool = False
+    ) -> Tensor:
+        """Standard deviation along `axis`."""
+        return cast(Tensor, npf.std(self, axis, ddof=ddof, keepdims=keepdims))
+
     def argmax(self, axis: int | None = None) -> Tensor:
         """Where the largest element stands; not differentiable."""
         return cast(Tensor, npf.argmax(self, axis))
@@ -327,6 +320,26 @@ class Tensor(Operand):
     def T(self) -> Tensor:  # noqa: N802  # NumPy's name for it
         """The axes in reversed order."""
         return cast(Tensor, numpy_shapes.transpose(self))
+
+    def ravel(self) -> Tensor:
+        """All elements in a row."""
+        return cast(Tensor, numpy_shapes.ravel(self))
+
+    def squeeze(self, axis: numpy_shapes.Axis = None) -> Tensor:
+        """Without the axes of length 1."""
+        return cast(Tensor, numpy_shapes.squeeze(self, axis))
+
+    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
+        """Two axes exchanged."""
+        return cast(Tensor, numpy_shapes.swapaxes(self, axis1, axis2))
+
+    def dot(self, other: Any) -> Tensor:
+        """Product over the last axis of this and the last but one of the other."""
+        return cast(Tensor, npf.dot(self, other))
+
+    def clip(self, min: Any = None, max: Any = None) -> Tensor:
+        """The value, but at least `min` and at most `max`."""
+        return cast(Tensor, npf.clip(self, min, max))
 
     def astype(self, dtype: DTypeLike) -> Tensor:
         """The value in another float dtype; the gradient comes back in this one."""
@@ -369,32 +382,3 @@ class Parameter(Tensor):
 def constant(value: Any) -> Tensor:
     """A Tensor through which nothing flows back; a Tensor stays as it is."""
     return value if isinstance(value, Tensor) else Tensor._computed(frozen(value), CONSTANT)
-
-
-def _index_array(part: Any) -> Any:
-    """An index array, of integers or bools."""
-    array = part if isinstance(part, Tensor) else np.asarray(part)
-    if array.size == 0 and not isinstance(part, Tensor) and array.dtype.kind == "f":
-        return array.astype(np.intp)  # the empty list
-    if array.dtype.kind not in "iub":
-        raise TypeError(f"an index of dtype {array.dtype}: only integers and bools name elements")
-    return array
-
-
-def upstream_gradient(output: Tensor, upstream: Any) -> Any:
-    """The gradient that arrives at the output, in its shape and dtype: a Tensor or an array."""
-    if upstream is None:
-        if output.size != 1:
-            raise ValueError(
-                f"backward from {output.size} numbers, shape {output.shape}: a derivative starts "
-                "from one; sum them, or give the upstream gradient of this shape"
-            )
-        return frozen(np.ones(output.shape, output.dtype))
-    if not isinstance(upstream, Tensor):
-        upstream = frozen(np.asarray(upstream, dtype=output.dtype))
-    if upstream.shape != output.shape:
-        raise ValueError(
-            f"an upstream gradient of shape {upstream.shape} for an output of shape "
-            f"{output.shape}: the two have to be equal"
-        )
-    return upstream if upstream.dtype == output.dtype else upstream.astype(output.dtype)

@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from tarograd.backward import backpropagate
 from tarograd.graph import Array, current_context, group, topological_order
-from tarograd.tensor import Parameter, Tensor, upstream_gradient
+from tarograd.inputs import upstream_gradient
+from tarograd.tensor import Parameter, Tensor
 
 AnyLayer = TypeVar("AnyLayer", bound="Layer")
 
@@ -42,7 +43,7 @@ class Layer:
         >>> scale.backward(np.array([1.0, 1.0]))
         array([3., 3.])
         >>> print(scale.parameters(), scale.factor.grad)
-        [Tensor(3, name='factor')] 3.0
+        [Parameter(3, name='factor')] 3.0
     """
 
     name: str | None = None

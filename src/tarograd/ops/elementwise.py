@@ -120,6 +120,8 @@ less = Primitive(name="less", symbol="<", forward=np.less, elementwise=True)
 less_equal = Primitive(name="less_equal", symbol="≤", forward=np.less_equal, elementwise=True)
 equal = Primitive(name="equal", symbol="=", forward=np.equal, elementwise=True)
 not_equal = Primitive(name="not_equal", symbol="≠", forward=np.not_equal, elementwise=True)
+logical_and = Primitive(name="logical_and", symbol="and", forward=np.logical_and, elementwise=True)
+logical_or = Primitive(name="logical_or", symbol="or", forward=np.logical_or, elementwise=True)
 logical_not = Primitive(name="logical_not", symbol="not", forward=np.logical_not)
 
 

@@ -1,0 +1,69 @@
+"""What NumPy asks of a Tensor: its functions, its operators on arrays, and indexing.
+
+A function of NumPy's that is given a Tensor asks the Tensor what to do. What has a rule is
+recorded; what has none is refused by name, so that nothing drops out of the graph silently.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tarograd import numpy_functions as npf
+from tarograd.graph import Array, Operand
+from tarograd.ops import shape
+from tarograd.ops.shape import ARRAY
+
+
+class NumPyOperand(Operand):
+    """A value that NumPy's functions accept."""
+
+    __slots__ = ()
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if kwargs.get("out") is not None:
+            raise TypeError(f"np.{ufunc.__name__} can't write into an array: write y = a + b")
+        if ufunc not in npf.UFUNCS or method != "__call__" or kwargs:
+            raise npf.no_rule(ufunc, "" if method == "__call__" else f".{method}", kwargs)
+        return npf.UFUNCS[ufunc](*inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function not in npf.FUNCTIONS:
+            raise npf.no_rule(function)
+        return npf.FUNCTIONS[function](*args, **kwargs)
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Array:
+        raise TypeError(
+            "a Tensor does not turn into an array by itself; take its .value, "
+            "or np.stack a list of Tensors"
+        )
+
+    def __getitem__(self, key: Any) -> Any:
+        parts = list(key) if isinstance(key, tuple) else [key]
+        arrays = []
+        for i, part in enumerate(parts):
+            if isinstance(part, Operand | np.ndarray | list | bool | np.bool_):
+                arrays.append(_index_array(part))
+                parts[i] = ARRAY
+            elif not isinstance(part, int | np.integer | slice | None) and part is not ...:
+                raise IndexError(
+                    f"an index {part!r}: only integers, slices, lists and arrays name elements"
+                )
+        return self.record(shape.index, (self, *arrays), {"key": tuple(parts)})
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TypeError(
+            "the value of a Tensor can't be edited in place: the graph would no longer know it; "
+            "build the new value, for example with np.where(mask, new, x)"
+        )
+
+
+def _index_array(part: Any) -> Any:
+    """An index array, of integers or bools."""
+    array: Any = part if isinstance(part, Operand) else np.asarray(part)
+    if array.size == 0 and not isinstance(part, Operand) and array.dtype.kind == "f":
+        return array.astype(np.intp)  # the empty list
+    if array.dtype.kind not in "iub":
+        raise TypeError(f"an index of dtype {array.dtype}: only integers and bools name elements")
+    return array
