@@ -199,11 +199,21 @@ def test_a_loss_of_the_user_is_given_scores_and_labels() -> None:
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "both": ({"steps": 3, "epochs": 1}, "steps=3 and epochs=1: give one of the two"),
-    "negative steps": ({"steps": -1}, "steps=-1: a whole number from 0 on is needed"),
-    "negative epochs": ({"epochs": -5}, "epochs=-5: a whole number from 0 on is needed"),
-    "broken steps": ({"steps": 1.5}, "steps=1.5: a whole number from 0 on is needed"),
-    "steps as text": ({"steps": "100"}, "steps='100': a whole number from 0 on is needed"),
-    "steps as a truth": ({"steps": True}, "steps=True: a whole number from 0 on is needed"),
+    "negative steps": ({"steps": -1}, "steps=-1: a whole number from 0 to 10000000000 is needed"),
+    "negative epochs": (
+        {"epochs": -5},
+        "epochs=-5: a whole number from 0 to 10000000000 is needed",
+    ),
+    "too many steps": ({"steps": 10**11}, "a whole number from 0 to 10000000000 is needed"),
+    "broken steps": ({"steps": 1.5}, "steps=1.5: a whole number from 0 to 10000000000 is needed"),
+    "steps as text": (
+        {"steps": "100"},
+        "steps='100': a whole number from 0 to 10000000000 is needed",
+    ),
+    "steps as a truth": (
+        {"steps": True},
+        "steps=True: a whole number from 0 to 10000000000 is needed",
+    ),
     "no batch": ({"batch_size": 0}, "batch_size=0: it is a number of images"),
     "negative batch": ({"batch_size": -100}, "batch_size=-100: it is a number of images"),
     "broken batch": ({"batch_size": 2.5}, "batch_size=2.5: it is a number of images"),

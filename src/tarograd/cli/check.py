@@ -11,6 +11,7 @@ from tarograd import data as datasets
 from tarograd.checking import check_gradients
 from tarograd.nn import TwoLayerNet
 from tarograd.training import fit
+from tarograd.training.fit import MAX_STEPS
 
 SAMPLES = 3
 EXAMPLES = """\b
@@ -30,7 +31,7 @@ Examples:
 )
 @click.option(
     "--hidden",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 1000),
     metavar="N",
     default=50,
     show_default=True,
@@ -38,7 +39,7 @@ Examples:
 )
 @click.option(
     "--steps",
-    type=click.IntRange(0),
+    type=click.IntRange(0, MAX_STEPS),
     metavar="N",
     default=500,
     show_default=True,

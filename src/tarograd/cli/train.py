@@ -16,8 +16,10 @@ from tarograd.data import Dataset
 from tarograd.nn import Network
 from tarograd.training import History, fit
 from tarograd.training.construct import construct
+from tarograd.training.fit import MAX_STEPS
 from tarograd.training.store import saved_run
 
+MAX_SIZE = 1_000_000  # neurons of a layer
 ALWAYS = {"resume", "steps", "epochs", "quiet"}  # what may be said when a run goes on
 EXAMPLES = """\b
 Examples:
@@ -38,7 +40,7 @@ Examples:
 )
 @click.option(
     "--hidden",
-    type=click.IntRange(1),
+    type=click.IntRange(1, MAX_SIZE),
     metavar="N",
     default=50,
     show_default=True,
@@ -61,11 +63,16 @@ Examples:
 )
 @click.option(
     "--steps",
-    type=click.IntRange(0),
+    type=click.IntRange(0, MAX_STEPS),
     metavar="N",
     help="Mini-batches of the run.  [default: 10000]",
 )
-@click.option("--epochs", type=click.IntRange(0), metavar="N", help="The same, counted in epochs.")
+@click.option(
+    "--epochs",
+    type=click.IntRange(0, MAX_STEPS),
+    metavar="N",
+    help="The same, counted in epochs.",
+)
 @click.option(
     "--optimizer",
     type=click.Choice(list(optim.OPTIMIZERS)),
@@ -168,11 +175,11 @@ def _network(data: Dataset, options: dict[str, Any]) -> Network:
         return nn.TwoLayerNet(inputs, options["hidden"], data.classes, seed=seed)
     try:
         hidden = [int(size) for size in options["layers"].split(",")]
-        if min(hidden) < 1:
+        if not 1 <= min(hidden) <= max(hidden) <= MAX_SIZE:
             raise ValueError
     except ValueError:
         raise click.BadParameter(
-            f"{options['layers']!r}: sizes from 1 on, divided by commas, such as 100,50",
+            f"{options['layers']!r}: sizes from 1 to {MAX_SIZE}, divided by commas, such as 100,50",
             param_hint="--layers",
         ) from None
     layers: list[nn.Layer] = []

@@ -30,6 +30,7 @@ from tarograd.training.interruption import Interruption, interrupted
 from tarograd.training.progress import Progress
 from tarograd.training.store import CURVE, Store
 
+MAX_STEPS = 10**10  # of a run; their losses alone are 80 GB
 SAVE_SECONDS = 5.0  # how old last.safetensors may become while the run goes on
 
 
@@ -162,8 +163,8 @@ def _total(batches: Batches, steps: int | None, epochs: int | None) -> int:
         raise ValueError(f"steps={steps} and epochs={epochs}: give one of the two")
     for name, number in (("steps", steps), ("epochs", epochs)):
         whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
-        if number is not None and not (whole and number >= 0):
-            raise ValueError(f"{name}={number!r}: a whole number from 0 on is needed")
+        if number is not None and not (whole and 0 <= number <= MAX_STEPS):
+            raise ValueError(f"{name}={number!r}: a whole number from 0 to {MAX_STEPS} is needed")
     if steps is not None:
         return int(steps)
     return (10 if epochs is None else int(epochs)) * batches.steps_per_epoch
