@@ -1,4 +1,4 @@
-"""What happens to the inputs of an operation before it is recorded, and of the walk back.
+"""What happens to the inputs of an operation, and of the walk back, before they are used.
 
 Arrays are frozen, dtypes and shapes are brought together; whatever that takes is itself recorded,
 as Cast and Repeat nodes, so that it can be seen and the gradient takes the same way back.
@@ -83,8 +83,8 @@ def upstream_gradient(output: Operand, upstream: Any) -> Any:
     if upstream is None:
         if output.value.size != 1:
             raise ValueError(
-                f"backward from {output.value.size} numbers, shape {output.shape}: a derivative starts "
-                "from one; sum them, or give the upstream gradient of this shape"
+                f"backward from {output.value.size} numbers, shape {output.shape}: a derivative "
+                "starts from one; sum them, or give the upstream gradient of this shape"
             )
         return frozen(np.ones(output.shape, output.dtype))
     if not isinstance(upstream, Operand):
