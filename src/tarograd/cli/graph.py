@@ -71,6 +71,7 @@ def graph(formula: str, values: tuple[str, ...]) -> None:
         labels: dict[int, tuple[Tensor, str]] = {}
         with np.errstate(all="ignore"):
             output = _compute(tree.body, leaves, labels)
+            labels.setdefault(id(output), (output, ast.unparse(tree.body)))
             rows = _rows(output, labels)
     except (RecursionError, MemoryError):
         raise click.UsageError(f"{shown} is nested too deeply") from None
@@ -115,7 +116,7 @@ def _compute(
             raise click.UsageError(f"{node.id} has no value: add {node.id}=NUMBER")
         result = leaves[node.id]
     elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-        result = constant(np.array(float(node.value)))
+        return constant(np.array(float(node.value)))  # needs no row: it says what it is
     elif isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
         left, right = (_compute(part, leaves, labels) for part in (node.left, node.right))
         result = OPERATORS[type(node.op)](left, right)

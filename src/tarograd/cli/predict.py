@@ -95,7 +95,7 @@ def _read_npy(path: Path, inputs: int, network: Network) -> Array:
 
 
 def _read_picture(path: Path, inputs: int, network: Network) -> tuple[Array, str]:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     side = math.isqrt(inputs)
     try:
@@ -107,6 +107,9 @@ def _read_picture(path: Path, inputs: int, network: Network) -> tuple[Array, str
                 gray, white = _gray(picture)
     except click.ClickException:
         raise
+    except UnidentifiedImageError:
+        message = f"{path} is no PNG file; save it as one, or its numbers with np.save as NPY"
+        raise click.UsageError(message) from None
     except Exception as error:  # whatever a damaged picture makes of the decoder
         raise click.UsageError(f"{path} is not a readable PNG file: {error}") from None
     note = ""
