@@ -12,6 +12,8 @@ from tarograd.checking import check_gradients as check_gradients
 from tarograd.checking import numerical_gradient as numerical_gradient
 from tarograd.derivatives import grad as grad
 from tarograd.derivatives import value_and_grad as value_and_grad
+from tarograd.drawing import Picture as Picture
+from tarograd.drawing import draw as draw
 from tarograd.functions import affine as affine
 from tarograd.functions import dropout as dropout
 from tarograd.functions import log_softmax as log_softmax

@@ -1,0 +1,139 @@
+"""What a drawing says about an array: short numbers, a summary, a small image or histogram."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from math import isfinite, isnan, isqrt, log10
+from typing import Any
+
+import numpy as np
+
+from tarograd.graph import Array
+
+SMALL = 64  # elements whose true values a trace carries along
+SIDE = 28  # pixels along the longer side of an image
+BINS = 12
+
+
+def short(x: float) -> str:
+    """A number as it stands on an edge: four digits, or all those before the point.
+
+    Example:
+        >>> [short(x) for x in (2.2000000000000002, 110.00000000000001, 1 / 3, 1e308, -0.0)]
+        ['2.2', '110', '0.3333', '1e308', '0']
+    """
+    x = float(x)
+    if not isfinite(x):
+        return "NaN" if isnan(x) else "∞" if x > 0 else "-∞"
+    if x == 0:
+        return "0"
+    digits = max(4, int(log10(abs(x))) + 1) if 1e-3 <= abs(x) < 1e6 else 4
+    text = f"{x:.{digits}g}"
+    mantissa, exponent, power = text.partition("e")
+    return mantissa if not exponent else f"{mantissa}e{int(power)}"
+
+
+def shape_text(shape: tuple[int, ...] | list[int]) -> str:
+    """A shape as people say it: `100×784`; `(3)` for a row of three."""
+    return f"({shape[0]})" if len(shape) == 1 else "×".join(str(n) for n in shape)
+
+
+def plain(x: float) -> float | str:
+    """A number that JSON can carry; it has no NaN and no infinity, so these become strings."""
+    x = float(x)
+    return x if isfinite(x) else "NaN" if isnan(x) else "Infinity" if x > 0 else "-Infinity"
+
+
+def number(x: float | str) -> float:
+    """The number that `plain` wrote."""
+    return float(x)
+
+
+def summary(array: Any) -> dict[str, Any]:
+    """What a trace keeps of an array; at most `SMALL` true values, else an image and a histogram.
+
+    Args:
+        array: of any shape and dtype, also empty, 0-d or not finite.
+
+    Returns:
+        `shape`, `dtype`, and for numbers `norm` (Euclidean), `min`, `max`, `finite` (how many
+        are); `data`, the elements in order, for a small array; `image`, a PNG in base64 in which
+        blue is negative and orange positive, and `histogram`, the counts between min and max.
+
+    Example:
+        >>> summary(np.array([3.0, 4.0]))["norm"]
+        5.0
+    """
+    a = np.asarray(array)
+    numbers = a.astype(np.float64)
+    good = numbers[np.isfinite(numbers)]
+    scale = float(np.abs(good).max()) if good.size else 0.0
+    norm = scale * float(np.sqrt(np.sum(np.square(good / scale)))) if scale else 0.0
+    found: dict[str, Any] = {
+        "shape": list(a.shape),
+        "dtype": str(a.dtype),
+        "finite": int(good.size),
+        "norm": plain(norm),
+        "min": plain(good.min()) if good.size else None,
+        "max": plain(good.max()) if good.size else None,
+    }
+    if a.size <= SMALL:
+        found["data"] = [plain(x) for x in numbers.ravel()]
+    if a.ndim and a.size > 4:
+        found["histogram"] = _histogram(good)
+        found["image"] = _image(numbers, scale) if a.ndim > 1 else None
+    return found
+
+
+def _histogram(good: Array) -> list[int]:
+    if not good.size:
+        return []
+    low, high = float(good.min()), float(good.max())
+    half = high / 2 - low / 2  # not high - low, which may overflow
+    places = (good / 2 - low / 2) / half * (BINS - 1) if half else np.zeros(good.size)
+    return [int(n) for n in np.bincount(np.round(places).astype(int), minlength=BINS)]
+
+
+def _image(numbers: Array, scale: float) -> str:
+    """The array as a picture: rows that are square images show the first of them."""
+    matrix = numbers.reshape(-1, numbers.shape[-1])
+    if numbers.ndim > 2:
+        matrix = numbers.reshape(-1, *numbers.shape[-2:])[0]
+    side = isqrt(matrix.shape[1])
+    if side * side == matrix.shape[1] and side >= 8:
+        matrix = matrix[0].reshape(side, side)
+    for axis in (0, 1):
+        step = -(-matrix.shape[axis] // SIDE)
+        ends = np.arange(0, matrix.shape[axis], step)
+        counts = np.diff(np.append(ends, matrix.shape[axis]))
+        matrix = np.add.reduceat(matrix, ends, axis) / (counts if axis else counts[:, None])
+    pixels = np.full(matrix.shape, 255, np.uint8)  # the last color says: not finite
+    good = np.isfinite(matrix)
+    pixels[good] = np.round(127 + 127 * np.clip(matrix[good] / (scale or 1), -1, 1))
+    return base64.b64encode(_png(pixels)).decode()
+
+
+def _png(pixels: Array) -> bytes:
+    """A PNG of at most 256 colors: blue below 127, white, orange above, magenta for 255."""
+    t = np.clip((np.arange(256) - 127) / 127, -1, 1)[:, None]
+    white = np.array([247, 247, 245])
+    ends = np.where(t < 0, np.array([0, 90, 181]), np.array([213, 94, 0]))
+    colors = np.round(white + np.abs(t) ** 0.7 * (ends - white)).astype(np.uint8)
+    colors[255] = (220, 0, 220)
+    height, width = pixels.shape
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    used = int(pixels.max()) + 1
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0))
+        + chunk(b"PLTE", colors[:used].tobytes())
+        + chunk(b"IDAT", zlib.compress(rows, 9))
+        + chunk(b"IEND", b"")
+    )

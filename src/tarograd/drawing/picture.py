@@ -1,0 +1,170 @@
+"""`draw`, and the `Picture` it gives: one trace, every medium."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tarograd.drawing.arrange import Level, arrange
+from tarograd.drawing.labels import Labels
+from tarograd.drawing.place import Scene, place
+from tarograd.drawing.record import record
+from tarograd.drawing.svg import svg
+from tarograd.drawing.trace import ROOT, Trace
+from tarograd.drawing.words import describe, dot
+from tarograd.tensor import Tensor, upstream_gradient
+
+
+class Picture:
+    """A drawing of a computation, made by `tg.draw`.
+
+    Print it, or look at it in a notebook; `save` writes it to a file.
+
+    Attributes:
+        trace: what is drawn, as data.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+
+    @cached_property
+    def levels(self) -> list[Level]:
+        """Who stands in which column, for each group."""
+        return arrange(self.trace)
+
+    @cached_property
+    def scene(self) -> Scene:
+        """Where everything stands."""
+        return place(self.levels, Labels(self.trace), self.trace.open_groups())
+
+    def svg(self, dark: bool | None = None) -> str:
+        """The picture as SVG, one file that stands alone.
+
+        Args:
+            dark: whether on a dark ground; by default as the reader's system prefers.
+        """
+        return svg(self.trace, self.scene, describe(self.trace), dark)
+
+    def json(self) -> str:
+        """The trace as JSON; `tarograd/drawing/viewer/trace.schema.json` describes it."""
+        return json.dumps(self.trace.json(), allow_nan=False, separators=(",", ":"))
+
+    def dot(self) -> str:
+        """The graph in the language of Graphviz, each operation a node, without boxes."""
+        return dot(self.trace)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the picture to a file; the name says in which form.
+
+        Args:
+            path: ends in .svg, .json or .dot.
+
+        Raises:
+            ValueError: for another ending.
+            OSError: if the file can't be written; an older one stays as it was.
+        """
+        target = Path(path)
+        forms: dict[str, Callable[[], str]] = {
+            ".svg": self.svg,
+            ".json": self.json,
+            ".dot": self.dot,
+        }
+        if target.suffix.lower() not in forms:
+            raise ValueError(f"{str(target)!r}: a picture is saved as {', '.join(forms)}")
+        text = forms[target.suffix.lower()]()
+        beside = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            beside.write_text(text, encoding="utf-8")
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def _repr_svg_(self) -> str:
+        return self.svg()
+
+
+def draw(
+    subject: Any,
+    *inputs: Any,
+    backward: bool = True,
+    depth: int = 1,
+    upstream: ArrayLike | None = None,
+) -> Picture:
+    """Draw a computation as the textbook does: values above the edges, derivatives below.
+
+    Nothing changes by it: not the graph, not `.grad`, not the state of any random numbers.
+
+    Args:
+        subject: a Tensor, of which the graph behind it is drawn; or a layer, a network or a
+            function of Tensors, which is first computed for the `inputs`.
+        *inputs: the inputs of the subject; for a network `x`, or `x` and the targets `t` to
+            draw the loss as well.
+        backward: whether the derivatives are computed and drawn.
+        depth: how many levels of boxes are open. 0 draws a network as one box, 1 as its layers,
+            2 opens these, and operations that are made of others, too.
+        upstream: the gradient that arrives at the result, of its shape; ones if left out.
+
+    Returns:
+        the picture.
+
+    Raises:
+        TypeError: if the subject is none of these, or its result no Tensor.
+        ValueError: if `upstream` has another shape than the result, or depth is negative.
+
+    Example:
+        >>> import tarograd as tg
+        >>> apple, count = tg.Tensor(100, "apple"), tg.Tensor(2, "count")
+        >>> "<svg" in draw(apple * count).svg()
+        True
+    """
+    if depth < 0:
+        raise ValueError(f"depth={depth}: it is a number of levels, 0 or more")
+    output = subject if isinstance(subject, Tensor) else _computed(subject, inputs)
+    if isinstance(subject, Tensor) and inputs:
+        raise TypeError("draw: a Tensor is drawn as it is; inputs go with a layer or a function")
+    title = output.name or _title(subject)
+    if not backward or output.dtype.kind != "f":
+        arriving = None
+    else:
+        ones = np.ones(output.shape) if upstream is None else upstream
+        arriving = upstream_gradient(output, ones)
+    trace = record(output, title, depth, arriving)
+    boxes = [g for g in trace.groups[1:] if g.parent == ROOT]
+    if depth and len(boxes) == 1 and all(node.group != ROOT for node in trace.nodes):
+        trace.depth = max(depth, boxes[0].level)  # a box alone would show nothing
+    return Picture(trace)
+
+
+def _computed(subject: Any, inputs: tuple[Any, ...]) -> Tensor:
+    """The result of a layer, a network or a function."""
+    if not callable(subject):
+        raise TypeError(f"draw: a Tensor, a layer or a function is needed, not {subject!r}")
+    given = list(inputs)
+    read = getattr(subject, "read", np.asarray)
+    compute = subject
+    if given and not isinstance(given[0], Tensor):
+        array = np.asarray(read(given[0]))
+        given[0] = Tensor(array, "x") if array.dtype.kind == "f" else given[0]
+    if hasattr(subject, "objective") and len(given) > 1:
+        compute = subject.objective
+        given[1] = given[1] if isinstance(given[1], Tensor) else np.asarray(given[1])
+    output = compute(*given)
+    if not isinstance(output, Tensor):
+        raise TypeError(
+            f"draw: {_title(subject)} gave {type(output).__name__}, not a Tensor; give it at "
+            "least one input of floats"
+        )
+    return output
+
+
+def _title(subject: Any) -> str:
+    if isinstance(subject, Tensor):
+        return "graph"
+    return str(getattr(subject, "__name__", type(subject).__name__))
