@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tarograd as tg
-from tarograd.drawing.arrange import Level, arrange
+from tarograd.drawing.arrange import Arrangement
 from tarograd.drawing.labels import Labels
 from tarograd.drawing.place import BETWEEN, ROW, Scene, place
 from tarograd.drawing.trace import ROOT, Trace
@@ -36,7 +36,7 @@ def random_graphs(draw: st.DrawFn) -> tg.Tensor:
     return last
 
 
-def assert_tidy(trace: Trace, levels: list[Level], scene: Scene) -> None:
+def assert_tidy(trace: Trace, levels: Arrangement, scene: Scene) -> None:
     """What holds for every picture."""
     boxes = {(b.kind, b.ref): b for b in scene.boxes}
     for b in scene.boxes:
@@ -55,7 +55,7 @@ def assert_tidy(trace: Trace, levels: list[Level], scene: Scene) -> None:
                 beside = a.x + a.width <= b.x + 0.01 or b.x + b.width <= a.x + 0.01
                 apart = abs(a.y - b.y) >= (a.height + b.height) / 2 + BETWEEN - 0.01
                 assert beside or apart
-    for level in levels:
+    for level in (levels[b.ref] for b in scene.boxes if b.open):
         for link in level.links:
             assert level.items[link.end].rank == level.items[link.start].rank + 1
     for line in scene.lines:
@@ -64,7 +64,7 @@ def assert_tidy(trace: Trace, levels: list[Level], scene: Scene) -> None:
             assert line.points[-1][0] - line.points[0][0] >= line.label.width - 0.01
 
 
-def scene_of(trace: Trace, levels: list[Level], opened: set[int]) -> Scene:
+def scene_of(trace: Trace, levels: Arrangement, opened: set[int]) -> Scene:
     return place(levels, Labels(trace), opened)
 
 
@@ -130,6 +130,6 @@ def test_ten_thousand_primitives_in_one_level() -> None:
         value.home = ROOT
     del trace.groups[1:]
     trace.groups[ROOT].leaves = {trace.output: trace.values[trace.output].gradient}
-    levels = arrange(trace)
+    levels = Arrangement(trace)
     assert len(levels[ROOT].columns) == 15002
     assert len(place(levels, Labels(trace), {ROOT}).boxes) == 10001

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ast
+import os
+import sys
 import unicodedata
 from collections.abc import Callable
+from shutil import get_terminal_size
 from typing import Any
 
 import click
 import numpy as np
 
 from tarograd.backward import backpropagate
+from tarograd.drawing import draw
 from tarograd.functions import relu, sigmoid
 from tarograd.graph import topological_order
 from tarograd.tensor import Tensor, constant
@@ -46,6 +50,7 @@ Examples:
   tarograd graph "apple * count * tax" apple=100 count=2 tax=1.1
   tarograd graph "1 / (1 + exp(-x))" x=0.5
   tarograd graph "-log(p)" p=0.2
+  tarograd graph "x * x" x=3 -o square.svg
 """
 
 
@@ -56,8 +61,10 @@ Examples:
 )
 @click.argument("formula")
 @click.argument("values", nargs=-1, metavar="NAME=NUMBER…")
-def graph(formula: str, values: tuple[str, ...]) -> None:
-    """Show every value of FORMULA and its derivative.
+@click.option("-o", "--output", metavar="FILE", help="Save the picture: .svg .json .dot")
+@click.option("--ascii", is_flag=True, help="Draw with plain ASCII characters.")
+def graph(formula: str, values: tuple[str, ...], output: str | None, ascii: bool) -> None:
+    """Draw FORMULA, and show every value and its derivative.
 
     The derivative is that of the whole formula by this value, found by backpropagation. Known
     are + - * / ** and exp log sqrt sin cos tanh abs max min relu sigmoid.
@@ -70,9 +77,9 @@ def graph(formula: str, values: tuple[str, ...]) -> None:
         tree = ast.parse(formula.strip(), mode="eval")
         labels: dict[int, tuple[Tensor, str]] = {}
         with np.errstate(all="ignore"):
-            output = _compute(tree.body, leaves, labels)
-            labels.setdefault(id(output), (output, ast.unparse(tree.body)))
-            rows = _rows(output, labels)
+            result = _compute(tree.body, leaves, labels)
+            labels.setdefault(id(result), (result, ast.unparse(tree.body)))
+            rows = _rows(result, labels)
     except (RecursionError, MemoryError):
         raise click.UsageError(f"{shown} is nested too deeply") from None
     except (SyntaxError, ValueError, OverflowError) as error:
@@ -85,6 +92,25 @@ def graph(formula: str, values: tuple[str, ...]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for value, derivative, label in rows:
         click.echo(f"{value:>{widths[0]}}   {derivative:>{widths[1]}}   {label}")
+
+
+def _draw(result: Tensor, output: str | None, ascii: bool) -> None:
+    """Save the picture, and show it as the terminal can."""
+    picture = draw(result)
+    if output:
+        picture.save(output)
+    columns = get_terminal_size((200, 24)).columns
+    color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    plain = ascii or not _shows("─━▶×", sys.stdout.encoding)
+    click.echo(picture.terminal(color=color, ascii=plain, columns=columns) + "\n")
+
+
+def _shows(text: str, encoding: str) -> bool:
+    """Whether the output can carry these characters."""
+    try:
+        return bool(text.encode(encoding))
+    except UnicodeEncodeError:
+        return False
 
 
 def _assignments(texts: tuple[str, ...]) -> dict[str, Tensor]:

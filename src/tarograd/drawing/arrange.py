@@ -69,16 +69,23 @@ class Level:
     flowing: set[int]
 
 
-def arrange(trace: Trace) -> list[Level]:
-    """The levels of all groups, by the id of the group."""
-    targets = trace.targets()
-    leaves: dict[int, list[int]] = {}
-    for value in trace.values:
-        if value.node is None:
-            leaves.setdefault(value.home, []).append(value.id)
-    return [
-        _Builder(trace, g.id, targets[g.id], leaves.get(g.id, [])).level() for g in trace.groups
-    ]
+class Arrangement:
+    """The levels of a trace by the id of their group, each arranged when it is first looked at."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self._targets = trace.targets()
+        self._leaves: dict[int, list[int]] = {}
+        for value in trace.values:
+            if value.node is None:
+                self._leaves.setdefault(value.home, []).append(value.id)
+        self._levels: dict[int, Level] = {}
+
+    def __getitem__(self, group: int) -> Level:
+        if group not in self._levels:
+            leaves = self._leaves.get(group, [])
+            self._levels[group] = _Builder(self.trace, group, self._targets[group], leaves).level()
+        return self._levels[group]
 
 
 class _Builder:

@@ -7,16 +7,19 @@ import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tarograd.drawing.arrange import Level, arrange
+from tarograd.drawing.arrange import Arrangement
+from tarograd.drawing.canvas import to_ascii
 from tarograd.drawing.labels import Labels
+from tarograd.drawing.outline import outline
 from tarograd.drawing.place import Scene, place
 from tarograd.drawing.record import record
 from tarograd.drawing.svg import svg
+from tarograd.drawing.terminal import terminal
 from tarograd.drawing.trace import ROOT, Trace
 from tarograd.drawing.words import describe, dot
 from tarograd.tensor import Tensor, upstream_gradient
@@ -35,9 +38,9 @@ class Picture:
         self.trace = trace
 
     @cached_property
-    def levels(self) -> list[Level]:
+    def levels(self) -> Arrangement:
         """Who stands in which column, for each group."""
-        return arrange(self.trace)
+        return Arrangement(self.trace)
 
     @cached_property
     def scene(self) -> Scene:
@@ -51,6 +54,34 @@ class Picture:
             dark: whether on a dark ground; by default as the reader's system prefers.
         """
         return svg(self.trace, self.scene, describe(self.trace), dark)
+
+    def terminal(
+        self,
+        *,
+        color: bool = False,
+        ascii: bool = False,
+        width: Literal[1, 2] = 1,
+        columns: int = 200,
+    ) -> str:
+        """The picture as text: drawn if it is small, else as an outline.
+
+        Args:
+            color: whether backward is colored, by ANSI sequences.
+            ascii: whether only ASCII may be used.
+            width: how many cells the terminal gives to characters such as × and ─; 2 in some
+                Chinese, Japanese and Korean terminals.
+            columns: the width of the terminal; a picture that is wider becomes an outline.
+        """
+        lines = terminal(
+            self.trace, color=color, ascii=ascii, width=width, columns=columns
+        ) or outline(self.trace)
+        return "\n".join(to_ascii(line) if ascii else line for line in lines)
+
+    def __str__(self) -> str:
+        return self.terminal()
+
+    def __repr__(self) -> str:
+        return f"Picture({self.trace.title!r}, {len(self.trace.nodes)} operations)"
 
     def json(self) -> str:
         """The trace as JSON; `tarograd/drawing/viewer/trace.schema.json` describes it."""
@@ -78,6 +109,8 @@ class Picture:
         }
         if target.suffix.lower() not in forms:
             raise ValueError(f"{str(target)!r}: a picture is saved as {', '.join(forms)}")
+        if not target.parent.is_dir():
+            raise FileNotFoundError(f"{str(target)!r}: there is no folder {str(target.parent)!r}")
         text = forms[target.suffix.lower()]()
         beside = target.with_name(f".{target.name}.{os.getpid()}")
         try:
@@ -121,8 +154,11 @@ def draw(
     Example:
         >>> import tarograd as tg
         >>> apple, count = tg.Tensor(100, "apple"), tg.Tensor(2, "count")
-        >>> "<svg" in draw(apple * count).svg()
-        True
+        >>> print(draw(apple * count))
+        apple ──100──▶(×)──200──▶
+              ◀━2━━━━  │ ◀━1━━━━━
+        count ──2──────┘
+              ◀━100━━━━
     """
     if depth < 0:
         raise ValueError(f"depth={depth}: it is a number of levels, 0 or more")

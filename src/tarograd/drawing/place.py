@@ -6,11 +6,10 @@ equal. An open group is placed first and then is one large item of the group aro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 
-from tarograd.drawing.arrange import Item, Level, Link
+from tarograd.drawing.arrange import Arrangement, Item, Level, Link
 from tarograd.drawing.labels import Label, Labels
 from tarograd.drawing.trace import ROOT
 
@@ -107,7 +106,7 @@ class Plan:
     height: float = 0.0
 
 
-def place(levels: Sequence[Level], labels: Labels, opened: set[int]) -> Scene:
+def place(levels: Arrangement, labels: Labels, opened: set[int]) -> Scene:
     """The picture of an arranged trace in which the groups `opened` are open."""
     plans: dict[int, Plan] = {}
     whole = _plan(ROOT, levels, labels, opened, plans)
@@ -124,7 +123,7 @@ def place(levels: Sequence[Level], labels: Labels, opened: set[int]) -> Scene:
 
 def _plan(
     group: int,
-    levels: Sequence[Level],
+    levels: Arrangement,
     labels: Labels,
     opened: set[int],
     plans: dict[int, Plan],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from tarograd.drawing.labels import name_text, side
 from tarograd.drawing.trace import Trace
@@ -11,17 +12,12 @@ from tarograd.graph import Array
 TOLD = 40  # values of which a description tells
 
 
-def names(trace: Trace) -> list[str]:
-    """A name for each value: its own, or that of its operation and a number."""
-    found = []
-    for v in trace.values:
-        if v.name:
-            found.append(name_text(v.name))
-        elif v.node is not None:
-            found.append(f"{trace.nodes[v.node].op}{v.node + 1}")
-        else:
-            found.append(numbers(v.array))
-    return found
+def called(trace: Trace, value: int) -> str:
+    """What a value is called: its name, or that of its operation and a number."""
+    v = trace.values[value]
+    if v.name:
+        return name_text(v.name)
+    return numbers(v.array) if v.node is None else f"{trace.nodes[v.node].op}{v.node + 1}"
 
 
 def numbers(array: Array | None) -> str:
@@ -29,21 +25,24 @@ def numbers(array: Array | None) -> str:
     return "not computed" if array is None else " ".join(side(array).lines)
 
 
-def describe(trace: Trace) -> str:
-    """The picture in words, for a screen reader: each value with its derivative, in order."""
-    called = names(trace)
-    told = []
+def sentences(trace: Trace) -> Iterator[str]:
+    """Each value with its derivative, in the order of computation; without nameless constants."""
     for v in trace.values:
         if v.kind == "constant" and not v.name:
             continue
-        what = f" = {numbers(v.array)}"
+        what = numbers(v.array)
         if v.node is not None:
             node = trace.nodes[v.node]
-            inputs = (called[trace.uses[u].value] for u in node.uses)
-            what = f" = {node.op}({', '.join(inputs)}){what}"
-        told.append(f"{called[v.id]}{what}, derivative {numbers(v.gradient)}")
-    rest = [f"and {len(told) - TOLD} more values"] if len(told) > TOLD else []
-    return "; ".join([*told[:TOLD], *rest])
+            inputs = ", ".join(called(trace, trace.uses[u].value) for u in node.uses)
+            what = f"{node.op}({inputs}) = {what}"
+        yield f"{called(trace, v.id)} = {what}, derivative {numbers(v.gradient)}"
+
+
+def describe(trace: Trace) -> str:
+    """The picture in words, for a screen reader; of a large one the beginning."""
+    told = list(islice(sentences(trace), TOLD))
+    rest = [f"and more, {len(trace.nodes)} operations in all"] if len(told) == TOLD else []
+    return "; ".join([*told, *rest])
 
 
 def dot(trace: Trace) -> str:
