@@ -89,6 +89,7 @@ def graph(formula: str, values: tuple[str, ...], output: str | None, ascii: bool
     unused = [name for name, leaf in leaves.items() if id(leaf) not in labels]
     if unused:
         raise click.UsageError(f"{unused[0]} is not in the formula {shown}")
+    _draw(result, output, ascii)
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for value, derivative, label in rows:
         click.echo(f"{value:>{widths[0]}}   {derivative:>{widths[1]}}   {label}")
