@@ -122,10 +122,11 @@ class _Recorder:
         lonely: set[Call],
     ) -> int:
         """Add one node, opened if it is a composite; gives the value that it computed."""
-        group = self._call(node.group, base)
+        # A definition makes no groups of its own; the one around `draw` is not its own either.
+        group = base if base != ROOT else self._call(node.group, base)
         inputs = [known[id(i)] if id(i) in known else self._constant(i, known) for i in node.inputs]
         replay = self._replay(node, inputs) if self.replays else None
-        alone = replay is not None and node.group in lonely
+        alone = replay is not None and base == ROOT and node.group in lonely
         around = self.trace.groups[group].parent if alone else group
         for value in inputs:
             kind = self.trace.values[value].kind
@@ -160,7 +161,7 @@ class _Recorder:
         if node.primitive.definition is None:
             return None
         given = [_copy(i) for i in node.inputs]
-        with context(recording=True, group=None):
+        with context(recording=True):
             result = node.primitive.definition(*given, **node.attributes)
         arrays = [isinstance(i, Tensor | np.ndarray) for i in given]
         inner = {id(i): v for i, v, a in zip(given, inputs, arrays, strict=True) if a}
