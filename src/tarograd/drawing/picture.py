@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from tarograd.drawing.arrange import Arrangement
 from tarograd.drawing.canvas import to_ascii
+from tarograd.drawing.html import page
 from tarograd.drawing.labels import Labels
 from tarograd.drawing.outline import outline
 from tarograd.drawing.place import Scene, place
@@ -55,6 +56,17 @@ class Picture:
         """
         return svg(self.trace, self.scene, describe(self.trace), dark)
 
+    def html(self, language: Literal["en", "zh-CN", "ja"] | None = None) -> str:
+        """The interactive page: one file that works offline.
+
+        Args:
+            language: of the page; by default as the reader's browser prefers.
+
+        Raises:
+            ValueError: for more than 3000 operations.
+        """
+        return page(self.trace, self.levels, language)
+
     def terminal(
         self,
         *,
@@ -95,7 +107,7 @@ class Picture:
         """Write the picture to a file; the name says in which form.
 
         Args:
-            path: ends in .svg, .json or .dot.
+            path: ends in .svg, .html, .json or .dot.
 
         Raises:
             ValueError: for another ending.
@@ -104,6 +116,7 @@ class Picture:
         target = Path(path)
         forms: dict[str, Callable[[], str]] = {
             ".svg": self.svg,
+            ".html": self.html,
             ".json": self.json,
             ".dot": self.dot,
         }

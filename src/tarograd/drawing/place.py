@@ -135,13 +135,13 @@ def _plan(
         inner = None
         if item.kind == "group" and item.ref in opened:
             inner = _plan(item.ref, levels, labels, opened, plans)
-        sizes.append(_size(group, level, item, inner, labels))
+        sizes.append(size_of(group, level, item, inner, labels))
     plan = plans[group] = Plan(level, sizes, [0.0] * len(sizes), _align(level, sizes))
     _spread(plan, 0.0 if group == ROOT else TITLE, MARGIN if group == ROOT else PAD)
     return plan
 
 
-def _size(group: int, level: Level, item: Item, inner: Plan | None, labels: Labels) -> Size:
+def size_of(group: int, level: Level, item: Item, inner: Plan | None, labels: Labels) -> Size:
     """The room that an item takes."""
     shown: list[Label | None] = [None] * len(item.outputs)
     if item.kind in ("node", "leaf", "group"):

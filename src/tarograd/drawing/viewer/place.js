@@ -1,0 +1,197 @@
+// Coordinates for any set of open groups: the same as place.py, which says why. A test holds the
+// two equal.
+
+const PASSES = 6, BETWEEN = 8, PAD = 14, TITLE = 24, MARGIN = 12;
+const NARROW = 20, STEEP = 0.3, WIDE = 80, ROW = 1400, TRACK = 14;
+const ROOT = 0;
+
+/** The picture in which the groups of the set `opened` are open. */
+export function place(data, opened) {
+  const plans = new Map();
+  const whole = plan(data, ROOT, opened, plans);
+  const boxes = [], lines = [], waiting = [[ROOT, 0, 0]];
+  while (waiting.length) {
+    const [group, x, y] = waiting.pop();
+    const inner = addBoxes(group, plans.get(group), x, y, boxes, opened);
+    addLines(group, plans.get(group), x, y, lines, opened);
+    waiting.push(...inner.reverse());
+  }
+  return { width: whole.width, height: whole.height, boxes, lines };
+}
+
+function plan(data, group, opened, plans) {
+  const level = data.levels[group];
+  const sizes = level.items.map((item) => {
+    const labels = item.labels.map((i) => (i === null ? null : data.labels[i]));
+    let [width, height, up, down] = item.size;
+    let [ports, outputs] = item.at;
+    if (item.kind === "group" && opened.has(item.ref)) {
+      const inner = plan(data, item.ref, opened, plans);
+      const at = new Map(inner.level.items.map((x, i) => [x.kind + x.ref, inner.y[i]]));
+      const half = inner.height / 2;
+      width = inner.width;
+      height = inner.height;
+      up = down = half;
+      ports = item.ports.map((v) => (at.has("inlet" + v) ? at.get("inlet" + v) - half : 0));
+      outputs = item.outputs.map((v) => at.get("outlet" + v) - half);
+    }
+    const room = width + Math.max(0, ...labels.map((x) => (x ? x.width : 0)));
+    return { width, height, up, down, ports, outputs, labels, room };
+  });
+  const made = {
+    level, sizes, x: sizes.map(() => 0), y: align(level, sizes),
+    left: [], right: [], row: [], floor: [], width: 0, height: 0,
+  };
+  plans.set(group, made);
+  spread(made, group === ROOT ? 0 : TITLE, group === ROOT ? MARGIN : PAD);
+  return made;
+}
+
+function align(level, sizes) {
+  const y = sizes.map(() => 0), left = sizes.map(() => []), right = sizes.map(() => []);
+  for (const [, start, output, end, port] of level.links) {
+    const offset = sizes[start].outputs[output] - sizes[end].ports[port];
+    const bends = [start, end].filter((i) => level.items[i].kind === "bend").length;
+    left[end].push([start, offset, 1 + 3 * bends]);
+    right[start].push([end, -offset, 1 + 3 * bends]);
+  }
+  for (const column of level.columns) stack(column, sizes, y, left);
+  for (let sweep = 1; sweep < PASSES; sweep++) {
+    const columns = sweep % 2 ? [...level.columns].reverse() : level.columns;
+    for (const column of columns) stack(column, sizes, y, sweep % 2 ? right : left);
+  }
+  return y;
+}
+
+function stack(column, sizes, y, near) {
+  const blocks = [], offsets = [];
+  let offset = 0, before = 0;
+  for (const at of column) {
+    if (offsets.length) offset += before + sizes[at].up + BETWEEN;
+    before = sizes[at].down;
+    offsets.push(offset);
+    let wish = y[at], weight = 0.01;
+    if (near[at].length) {
+      weight = near[at].reduce((sum, [, , w]) => sum + w, 0);
+      wish = near[at].reduce((sum, [i, d, w]) => sum + (y[i] + d) * w, 0) / weight;
+    }
+    blocks.push([(wish - offset) * weight, weight, 1]);
+    for (let n = blocks.length; n > 1; n--) {
+      const [a, b] = [blocks[n - 2], blocks[n - 1]];
+      if (a[0] * b[1] < b[0] * a[1]) break;
+      blocks.splice(n - 2, 2, [a[0] + b[0], a[1] + b[1], a[2] + b[2]]);
+    }
+  }
+  let i = 0;
+  for (const [total, weight, count] of blocks)
+    for (let k = 0; k < count; k++, i++) y[column[i]] = total / weight + offsets[i];
+}
+
+function spread(plan, title, margin) {
+  const { level, sizes } = plan;
+  const climb = level.columns.map(() => 0), across = level.columns.map(() => 0);
+  for (const [, start, output, end, port] of level.links) {
+    const rank = level.items[start].rank;
+    const rise = plan.y[end] + sizes[end].ports[port] - (plan.y[start] + sizes[start].outputs[output]);
+    climb[rank] = Math.max(climb[rank], Math.abs(rise));
+    across[rank] += 1;
+  }
+  const widths = level.columns.map((column) => Math.max(0, ...column.map((i) => sizes[i].room)));
+  const gaps = climb.map((c, i) => (across[i] ? Math.min(Math.max(NARROW, STEEP * c), WIDE) : 0));
+  const sum = (xs) => xs.reduce((a, b) => a + b, 0);
+  const breaks = sum(widths) + sum(gaps) > ROW;
+  const most = Math.max(0, ...across);
+  const indent = margin + (breaks ? TRACK * (most + 1) : 0);
+  let x = indent;
+  widths.forEach((width, rank) => {
+    const next = breaks && x > indent && width > 0 && x + width > ROW;
+    plan.row.push((rank ? plan.row[rank - 1] : 0) + (next ? 1 : 0));
+    if (next) x = indent;
+    plan.left.push(x);
+    plan.right.push(x + width);
+    x += width + gaps[rank];
+  });
+  plan.width = Math.max(0, ...plan.right) + margin + (breaks ? TRACK * (most + 1) : 0);
+  const rows = [];
+  plan.row.forEach((row, rank) => (rows[row] ??= []).push(rank));
+  let top = title + margin;
+  for (const ranks of rows) {
+    const inside = ranks.flatMap((rank) => level.columns[rank]);
+    const highest = inside.map((i) => plan.y[i] - sizes[i].up);
+    const shift = top - (highest.length ? Math.min(...highest) : 0);
+    for (const rank of ranks)
+      for (const i of level.columns[rank]) {
+        plan.y[i] += shift;
+        const late = ["leaf", "share"].includes(level.items[i].kind);
+        plan.x[i] = late ? plan.right[rank] - sizes[i].room : plan.left[rank];
+      }
+    const lowest = inside.map((i) => plan.y[i] + sizes[i].down);
+    plan.floor.push(lowest.length ? Math.max(...lowest) : top);
+    top = plan.floor.at(-1) + TRACK * (across[ranks.at(-1)] + 2);
+  }
+  plan.height = (plan.floor.length ? plan.floor.at(-1) : top) + margin;
+}
+
+function addBoxes(group, plan, x, y, boxes, opened) {
+  const inner = [];
+  plan.level.items.forEach((item, i) => {
+    if (!["node", "leaf", "group"].includes(item.kind)) return;
+    const open = item.kind === "group" && opened.has(item.ref), size = plan.sizes[i];
+    const box = { kind: item.kind, ref: item.ref, group, x: x + plan.x[i], y: y + plan.y[i] };
+    boxes.push({ ...box, width: size.width, height: size.height, open });
+    if (open) inner.push([item.ref, box.x, box.y - size.height / 2]);
+  });
+  return inner;
+}
+
+function addLines(group, plan, x, y, lines, opened) {
+  const { level } = plan, forks = level.items.map(() => 0);
+  const flowing = new Set(level.flowing), branching = new Set(level.branching);
+  for (const [, start] of level.links) forks[start] += 1;
+  level.items.forEach((item, i) => {
+    const size = plan.sizes[i];
+    let start = plan.x[i] + size.width, right = plan.right[item.rank];
+    if (item.kind === "outlet") right = group === ROOT ? plan.left[item.rank] + MARGIN : plan.width;
+    if (["bend", "outlet", "share"].includes(item.kind)) start = plan.left[item.rank];
+    if (item.kind === "inlet") start = 0;
+    const outputs = item.outputs.length ? item.outputs : item.ports;
+    outputs.forEach((value, k) => {
+      const out = item.outputs.length > 0;
+      const height = y + plan.y[i] + (out ? size.outputs[k] : 0);
+      const share = item.kind === "share";
+      lines.push({
+        kind: item.kind, value, group, item: i, output: k, target: item.target,
+        points: [[x + start, height], [x + right, height]],
+        flows: share ? size.labels[0].below !== null : flowing.has(value),
+        label: out ? size.labels[k] : null,
+        head: item.kind === "outlet" && group === ROOT,
+        tail: ["node", "leaf"].includes(item.kind) || (item.kind === "group" && !opened.has(item.ref)),
+        branch: branching.has(value) && !["share", "outlet"].includes(item.kind) && forks[i] !== 1,
+      });
+    });
+  });
+  const crossing = level.columns.map(() => 0);
+  for (const [value, start, output, end, port, flows] of level.links) {
+    const rank = level.items[start].rank, item = level.items[end];
+    const height = plan.y[start] + plan.sizes[start].outputs[output];
+    const way = [[plan.right[rank], height]];
+    const stop = [entry(plan, end, port), plan.y[end] + plan.sizes[end].ports[port]];
+    if (plan.row[rank] !== plan.row[rank + 1]) {
+      const track = TRACK * ++crossing[rank], below = plan.floor[plan.row[rank]] + track;
+      const [outer, back] = [plan.right[rank] + track, plan.left[rank + 1] - track];
+      way.push([outer, height], [outer, below], [back, below], [back, stop[1]]);
+    }
+    lines.push({
+      kind: "link", value, group, flows, label: null, tail: false, branch: false,
+      points: [...way, stop].map(([a, b]) => [x + a, y + b]),
+      head: item.kind === "node" || (item.kind === "group" && !opened.has(item.ref)),
+    });
+  }
+}
+
+function entry(plan, end, port) {
+  const item = plan.level.items[end], size = plan.sizes[end];
+  if (!["node", "group"].includes(item.kind) || size.width !== size.height) return plan.left[item.rank];
+  const radius = size.width / 2, off = size.ports[port];
+  return plan.x[end] + radius - Math.sqrt(Math.max(radius * radius - off * off, 0));
+}

@@ -1,0 +1,113 @@
+// From coordinates to SVG elements, in the notation of svg.py.
+
+const SVG = "http://www.w3.org/2000/svg", APART = 3, NEAR = 8, LINE = 15, THUMB = 30, CORNER = 10;
+
+/** An SVG element with attributes; text goes in as text, so that no name can become markup. */
+export function make(tag, attributes = {}, text = null) {
+  const element = document.createElementNS(SVG, tag);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  if (text !== null) element.textContent = text;
+  return element;
+}
+
+/** The way through points, moved sideways by `off`. */
+export function path(points, off) {
+  const [x0, y0] = points[0], [x1, y1] = points.at(-1), r = CORNER;
+  const start = `M${x0} ${y0 + off}`;
+  if (points.length > 2) {
+    const right = points[1][0], below = points[2][1], left = points[3][0];
+    return `${start}H${right - off - r}q${r} 0 ${r} ${r}V${below - off - r}q0 ${r} ${-r} ${r}` +
+      `H${left - off + r}q${-r} 0 ${-r} ${r}V${y1 + off - r}q0 ${r} ${r} ${r}H${x1}`;
+  }
+  if (Math.abs(y1 - y0) < 0.05) return `${start}H${x1}`;
+  const bend = (x0 + x1) / 2 - off * Math.tan(Math.atan2(y1 - y0, Math.max(x1 - x0, 1)) / 2);
+  return `${start}C${bend} ${y0 + off} ${bend} ${y1 + off} ${x1} ${y1 + off}`;
+}
+
+/** The elements of one line: the thin one forward, the thick one backward, a wide one to hit. */
+export function drawLine(line) {
+  const group = make("g", { class: "edge", "data-value": line.value, "data-group": line.group });
+  group.append(make("path", { class: "hit", d: path(line.points, 0) }));
+  group.append(make("path", { class: "f", d: path(line.points, -APART), ...(line.head ? { "marker-end": "url(#f)" } : {}) }));
+  const [x, y] = line.points[0];
+  const from = line.tail ? [[x + 9, y], ...line.points.slice(1)] : line.points;
+  group.append(make("path", { class: line.flows ? "b" : "n", d: path(line.flows ? from : line.points, APART) }));
+  if (line.flows && line.tail) group.append(make("path", { class: "r", d: `M${x + 1} ${y + APART}l10 -5.5v11z` }));
+  if (line.branch) group.append(make("circle", { class: "d", cx: line.points.at(-1)[0], cy: y, r: 4.5 }));
+  return group;
+}
+
+/** What stands above and below a line; `texts` may hold other lines of text than the label's. */
+export function drawLabel(line, texts) {
+  const { label } = line, [x0, y] = line.points[0], x1 = line.points.at(-1)[0];
+  const x = line.kind === "share" ? x1 - label.width / 2 : x0 + label.width / 2 + 2;
+  const group = make("g", { class: "label", "data-value": line.value });
+  if (label.above) group.append(drawSide(texts.above ?? label.above, x, y - label.above.height + LINE - 4, "v"));
+  if (label.below && line.flows) group.append(drawSide(texts.below ?? label.below, x, y + NEAR + LINE - 2, "g"));
+  return group;
+}
+
+function drawSide(side, x, y, kind) {
+  const group = make("g", { class: side.finite ? kind : `${kind} e` });
+  const pictured = side.image || side.histogram.length;
+  if (pictured) {
+    group.append(picture(side, x, kind === "g" ? y + LINE * (side.lines.length - 1) + 6 : y - LINE + 4));
+    if (kind !== "g") y += THUMB + 4;
+  }
+  side.lines.forEach((text, i) => {
+    const line = make("text", { x, y: y + LINE * i, class: i || pictured ? "s" : "" }, text);
+    line.append(make("title", {}, side.full));
+    group.append(line);
+  });
+  return group;
+}
+
+/** A small image, or a histogram, of an array. */
+export function picture(side, x, y, size = THUMB) {
+  if (side.image)
+    return make("image", { x: x - size / 2, y, width: size, height: size, preserveAspectRatio: "none", href: `data:image/png;base64,${side.image}` });
+  const most = Math.max(...side.histogram, 1), step = (size * 4) / 3 / side.histogram.length;
+  const bars = side.histogram.map((n, i) =>
+    n ? `M${x - (size * 2) / 3 + (i + 0.5) * step} ${y + size}v${(-size * n) / most}` : "");
+  return make("path", { class: "f h", d: bars.join(""), "stroke-width": Math.max(step - 0.6, 0.5) });
+}
+
+/** A node, a closed group, a leaf, or the frame of an open group. */
+export function drawBox(trace, box, words) {
+  const group = make("g", { class: `box ${box.kind}${box.open ? " open" : ""}`, "data-kind": box.kind, "data-ref": box.ref });
+  const middle = box.x + box.width / 2, top = box.y - box.height / 2;
+  const frame = (kind, rx) => make("rect", { class: kind, x: box.x, y: top, width: box.width, height: box.height, rx });
+  const circle = (kind, symbol) => {
+    const round = box.width === box.height;
+    group.append(round ? make("circle", { class: kind, cx: middle, cy: box.y, r: box.width / 2 }) : frame(kind, 19));
+    const big = [...symbol].length === 1;
+    group.append(make("text", { x: middle, y: box.y + (big ? 6 : 4.5), class: big ? "big" : "" }, symbol));
+  };
+  if (box.kind === "node") circle("o", trace.nodes[box.ref].symbol);
+  else if (box.kind === "leaf") {
+    const value = trace.values[box.ref];
+    if (!value.name && value.kind === "constant") group.append(make("circle", { class: "d", cx: middle, cy: box.y, r: 2.5 }));
+    else {
+      if (value.kind !== "input") group.append(frame("p", 6));
+      group.append(make("text", { x: middle, y: box.y + 4.5, class: value.kind === "input" ? "m" : "" }, clip(value.name ?? "·")));
+    }
+  } else {
+    const it = trace.groups[box.ref];
+    const below = it.kind === "operation" ? "" : it.kind === "part" ? `${it.size} ${words.nodes}` : it.kind;
+    if (box.open) {
+      group.append(frame("x", 12), make("text", { class: "t m", x: box.x + 12, y: top + 18 }, `▾ ${clip(it.name)}`));
+      const start = box.x + 34 + 8 * clip(it.name).length;
+      if (start + 40 < box.x + box.width) group.append(make("text", { class: "t s", x: start, y: top + 18 }, clip(below)));
+    } else if (it.kind === "operation") circle("l", it.symbol);
+    else {
+      group.append(frame("l", 10), make("text", { class: "m", x: middle, y: box.y - 2 }, clip(it.name)));
+      group.append(make("text", { class: "s", x: middle, y: box.y + 14 }, clip(below)));
+    }
+  }
+  return group;
+}
+
+function clip(name) {
+  const text = name.replace(/\p{C}/gu, " ");
+  return text.length <= 24 ? text : `${text.slice(0, 23)}…`;
+}
