@@ -16,6 +16,7 @@ from tarograd.drawing.arrange import Arrangement
 from tarograd.drawing.canvas import to_ascii
 from tarograd.drawing.html import page
 from tarograd.drawing.labels import Labels
+from tarograd.drawing.notebook import mimebundle
 from tarograd.drawing.outline import outline
 from tarograd.drawing.place import Scene, place
 from tarograd.drawing.record import record
@@ -132,8 +133,9 @@ class Picture:
         finally:
             beside.unlink(missing_ok=True)
 
-    def _repr_svg_(self) -> str:
-        return self.svg()
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """For a notebook: the page where scripts run, else the SVG as an image, else text."""
+        return mimebundle(self.trace, self.svg(), self.html, str(self))
 
 
 def draw(

@@ -222,11 +222,16 @@ def _stack(
             offset += before + sizes[at].up + BETWEEN
         before = sizes[at].down
         offsets.append(offset)
-        wish, weight = y[at], 0.01
-        if near[at]:
-            weight = sum(w for _, _, w in near[at])
-            wish = sum((y[i] + d) * w for i, d, w in near[at]) / weight
-        blocks.append([(wish - offset) * weight, weight, 1])
+        weight = total = 0.0
+        for i, distance, w in near[at]:
+            total += (y[i] + distance) * w
+            weight += w
+        if not weight:
+            weight, total = 0.01, 0.01 * y[at]
+        if len(column) == 1:
+            y[at] = total / weight
+            return
+        blocks.append([total - offset * weight, weight, 1])
         while len(blocks) > 1 and blocks[-2][0] * blocks[-1][1] >= blocks[-1][0] * blocks[-2][1]:
             total, weight, count = blocks.pop()
             blocks[-1] = [blocks[-1][0] + total, blocks[-1][1] + weight, blocks[-1][2] + count]

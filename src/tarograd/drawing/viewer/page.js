@@ -1,15 +1,16 @@
 // The page: what is open, how far the computation has been followed, what is selected.
 import { place } from "./place.js";
-import { drawBox, drawLabel, drawLine, make, picture } from "./scene.js";
+import { drawBox, drawLabel, drawLines, make, picture } from "./scene.js";
 import { RULES, computable, compute, number, short } from "./calculus.js";
 
+const MANY = 800; // lines; more of them are only hit exactly
 const LEARNER = 60; // operations; a smaller graph starts before its backward pass
 const data = JSON.parse(document.getElementById("data").textContent);
 const { trace } = data;
 const opened = new Set(data.open), given = new Map();
 const live = computable(trace);
 const view = { x: 0, y: 0, k: 1 };
-let words = {}, scene, steps = [], step = 0, selected = null, chain = new Set(), current = null, playing = 0;
+let words = {}, scene, steps = [], step = 0, selected = null, chain = new Set(), current = null, playing = 0, drawn = [];
 
 const el = (tag, attributes = {}, ...children) => {
   const element = document.createElement(tag);
@@ -114,19 +115,20 @@ const forwardSteps = () => steps.filter((s) => s.way === "forward").length;
 function progress() {
   const done = new Set(steps.slice(0, step).map((s) => s.way + (s.part ? s.part.key : "")));
   const started = done.has("start");
+  const seen = trace.nodes.map((_, i) => seenAs(i));
   const computed = (v) => {
     const { node } = trace.values[v];
-    return node === null || done.has(`forward${seenAs(node)}`);
+    return node === null || done.has(`forward${seen[node]}`);
   };
   const consumers = trace.values.map(() => new Set());
-  for (const use of trace.uses) if (use.gradient !== null) consumers[use.value].add(seenAs(use.node));
+  for (const use of trace.uses) if (use.gradient !== null) consumers[use.value].add(seen[use.node]);
   const returned = (v) => {
-    const { node } = trace.values[v], own = node === null ? null : seenAs(node);
+    const { node } = trace.values[v], own = node === null ? null : seen[node];
     return started && [...consumers[v]].every((key) => key === own || done.has(`backward${key}`));
   };
   const share = (line) => {
     const [kind, ref] = line.target;
-    return kind === "out" ? returned(line.value) : done.has(`backward${kind === "node" ? seenAs(ref) : `group${ref}`}`);
+    return kind === "out" ? returned(line.value) : done.has(`backward${kind === "node" ? seen[ref] : `group${ref}`}`);
   };
   return { computed, returned, share };
 }
@@ -168,37 +170,64 @@ function draw() {
   scene = place(data, opened);
   planSteps();
   step = Math.min(step, steps.length);
-  show();
+  build();
   tree();
 }
 
+/** The elements of the scene; afterwards only their classes change. */
+function build() {
+  const layers = { frames: make("g"), lines: make("g"), boxes: make("g"), labels: make("g") };
+  const reach = scene.lines.length < MANY;
+  drawn = [];
+  const bundles = new Map(); // the lines that always look alike are drawn as one
+  for (const line of scene.lines) {
+    const key = line.kind === "share" ? bundles.size : `${line.group}/${line.value}/${line.flows}`;
+    if (!bundles.has(key)) bundles.set(key, []);
+    bundles.get(key).push(line);
+    if (!line.label) continue;
+    const label = drawLabel(line, changed(line));
+    layers.labels.append(label);
+    drawn.push({ line, elements: [label] });
+  }
+  for (const lines of bundles.values()) {
+    const bundle = drawLines(lines, reach);
+    layers.lines.append(bundle);
+    drawn.push({ line: lines[0], elements: [bundle] });
+  }
+  for (const box of scene.boxes) {
+    const element = drawBox(trace, box, words);
+    layers[box.open ? "frames" : "boxes"].append(element);
+    drawn.push({ key: (box.kind + box.ref).replace("leaf", "value"), elements: [element] });
+  }
+  ui.world.replaceChildren(...Object.values(layers));
+  show();
+}
+
+/** What has been computed so far, what is selected: the classes of all elements. */
 function show() {
   const { computed, returned, share } = progress();
   const now = steps[step - 1]?.part?.key;
-  const layers = { frames: make("g"), lines: make("g"), boxes: make("g"), labels: make("g") };
-  for (const line of scene.lines) {
-    const back = line.kind === "share" ? share(line) : returned(line.value);
-    const states = { waiting: !computed(line.value), unreturned: line.flows && !back, chain: chain.has(line.value), chosen: selected === `value${line.value}` };
-    const classes = Object.keys(states).filter((key) => states[key]);
-    const drawn = drawLine(line);
-    drawn.classList.add(...classes);
-    layers.lines.append(drawn);
-    if (!line.label) continue;
-    const label = drawLabel(line, changed(line));
-    label.classList.add(...classes);
-    layers.labels.append(label);
+  for (const one of drawn) {
+    const { line, key, elements } = one;
+    const classes = line ? [
+      !computed(line.value) && "waiting",
+      line.flows && !(line.kind === "share" ? share(line) : returned(line.value)) && "unreturned",
+      chain.has(line.value) && "chain",
+      selected === `value${line.value}` && "chosen",
+    ] : [key === now && "now", selected === key && "chosen"];
+    const wanted = classes.filter(Boolean).join(" ");
+    if (wanted === (one.classes ?? "")) continue;
+    for (const element of elements) {
+      element.classList.remove(...(one.classes ?? "").split(" ").filter(Boolean));
+      element.classList.add(...wanted.split(" ").filter(Boolean));
+    }
+    one.classes = wanted;
   }
-  for (const box of scene.boxes) {
-    const drawn = drawBox(trace, box, words), key = box.kind + box.ref;
-    if (key === now) drawn.classList.add("now");
-    if (selected === key) drawn.classList.add("chosen");
-    layers[box.open ? "frames" : "boxes"].append(drawn);
-  }
-  ui.world.replaceChildren(...Object.values(layers));
 }
 
 function move() {
   ui.world.setAttribute("transform", `translate(${view.x} ${view.y}) scale(${view.k})`);
+  ui.svg.classList.toggle("far", view.k < 0.3);
 }
 function fit() {
   const { clientWidth: w, clientHeight: h } = ui.svg;
@@ -285,7 +314,7 @@ function change(at, x) {
   if (Number.isNaN(x)) return;
   given.set(at, x);
   current = compute(trace, given);
-  show();
+  build();
   tree();
   if (steps[step - 1]) go(step);
 }
@@ -463,11 +492,7 @@ function start() {
   } });
   ui.svg = make("svg", { class: "graph", "aria-hidden": "true" });
   ui.world = make("g");
-  const arrow = make("marker", { id: "f", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, markerUnits: "userSpaceOnUse", orient: "auto" });
-  arrow.append(make("path", { class: "a", d: "M0 1L8 4L0 7z" }));
-  const defs = make("defs");
-  defs.append(arrow);
-  ui.svg.append(defs, ui.world);
+  ui.svg.append(ui.world);
   ui.inspector = el("aside", { tabindex: "0", role: "region" });
   ui.strip = el("p", { role: "status", "aria-live": "polite", class: "strip" });
   ui.keys = el("p", { class: "keys" });

@@ -24,16 +24,24 @@ export function path(points, off) {
   return `${start}C${bend} ${y0 + off} ${bend} ${y1 + off} ${x1} ${y1 + off}`;
 }
 
-/** The elements of one line: the thin one forward, the thick one backward, a wide one to hit. */
-export function drawLine(line) {
-  const group = make("g", { class: "edge", "data-value": line.value, "data-group": line.group });
-  group.append(make("path", { class: "hit", d: path(line.points, 0) }));
-  group.append(make("path", { class: "f", d: path(line.points, -APART), ...(line.head ? { "marker-end": "url(#f)" } : {}) }));
-  const [x, y] = line.points[0];
-  const from = line.tail ? [[x + 9, y], ...line.points.slice(1)] : line.points;
-  group.append(make("path", { class: line.flows ? "b" : "n", d: path(line.flows ? from : line.points, APART) }));
-  if (line.flows && line.tail) group.append(make("path", { class: "r", d: `M${x + 1} ${y + APART}l10 -5.5v11z` }));
-  if (line.branch) group.append(make("circle", { class: "d", cx: line.points.at(-1)[0], cy: y, r: 4.5 }));
+/** Lines of one value: the thin ones forward, the thick ones backward, wide ones to hit. */
+export function drawLines(lines, reach) {
+  const { value, flows } = lines[0];
+  const group = make("g", { class: "edge", "data-value": value });
+  const add = (kind, parts) => parts.length && group.append(make("path", { class: kind, d: parts.join("") }));
+  if (reach) add("hit", lines.map((line) => path(line.points, 0)));
+  add("f", lines.map((line) => path(line.points, -APART)));
+  add("a", lines.filter((line) => line.head).map((line) => {
+    const [x, y] = line.points.at(-1); // no marker: those are slow, and every line ends level
+    return `M${x - 7} ${y - APART - 3}l8 3l-8 3z`;
+  }));
+  const tails = flows ? lines.filter((line) => line.tail) : [];
+  add(flows ? "b" : "n", lines.map((line) => {
+    const [[x, y], ...rest] = line.points;
+    return path(tails.includes(line) ? [[x + 9, y], ...rest] : line.points, APART);
+  }));
+  add("r", tails.map(({ points: [[x, y]] }) => `M${x + 1} ${y + APART}l10 -5.5v11z`));
+  for (const line of lines) if (line.branch) group.append(make("circle", { class: "d", cx: line.points.at(-1)[0], cy: line.points[0][1], r: 4.5 }));
   return group;
 }
 
@@ -49,15 +57,14 @@ export function drawLabel(line, texts) {
 
 function drawSide(side, x, y, kind) {
   const group = make("g", { class: side.finite ? kind : `${kind} e` });
+  group.addEventListener("pointerenter", () => group.append(make("title", {}, side.full)), { once: true });
   const pictured = side.image || side.histogram.length;
   if (pictured) {
     group.append(picture(side, x, kind === "g" ? y + LINE * (side.lines.length - 1) + 6 : y - LINE + 4));
     if (kind !== "g") y += THUMB + 4;
   }
   side.lines.forEach((text, i) => {
-    const line = make("text", { x, y: y + LINE * i, class: i || pictured ? "s" : "" }, text);
-    line.append(make("title", {}, side.full));
-    group.append(line);
+    group.append(make("text", { x, y: y + LINE * i, class: i || pictured ? "s" : "" }, text));
   });
   return group;
 }
