@@ -21,6 +21,7 @@ PORT = 14.0  # between two lines that enter a shape
 BARE = 9.0  # the room up and down of a line without a label
 NARROW, STEEP, WIDE = 20.0, 0.3, 80.0  # between columns: at least, per height climbed, at most
 ROW = 1400.0  # a longer row of columns is broken, like a line of text
+SLACK = 1.25  # but one that is only a little longer stays whole
 TRACK = 14.0  # between two lines that lead to the next row
 
 
@@ -257,7 +258,7 @@ def _spread(plan: Plan, title: float, margin: float) -> None:
     gaps = [
         min(max(NARROW, STEEP * c), WIDE) if n else 0.0 for c, n in zip(climb, across, strict=True)
     ]
-    breaks = sum(widths) + sum(gaps) > ROW
+    breaks = sum(widths) + sum(gaps) > SLACK * ROW
     indent = margin + (TRACK * (max(across, default=0) + 1) if breaks else 0.0)
     x = indent
     for width, gap in zip(widths, gaps, strict=True):

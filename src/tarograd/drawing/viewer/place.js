@@ -2,7 +2,7 @@
 // two equal.
 
 const PASSES = 6, BETWEEN = 8, PAD = 14, TITLE = 24, MARGIN = 12;
-const NARROW = 20, STEEP = 0.3, WIDE = 80, ROW = 1400, TRACK = 14;
+const NARROW = 20, STEEP = 0.3, WIDE = 80, ROW = 1400, SLACK = 1.25, TRACK = 14;
 const ROOT = 0;
 
 /** The picture in which the groups of the set `opened` are open. */
@@ -99,7 +99,7 @@ function spread(plan, title, margin) {
   const widths = level.columns.map((column) => Math.max(0, ...column.map((i) => sizes[i].room)));
   const gaps = climb.map((c, i) => (across[i] ? Math.min(Math.max(NARROW, STEEP * c), WIDE) : 0));
   const sum = (xs) => xs.reduce((a, b) => a + b, 0);
-  const breaks = sum(widths) + sum(gaps) > ROW;
+  const breaks = sum(widths) + sum(gaps) > SLACK * ROW;
   const most = Math.max(0, ...across);
   const indent = margin + (breaks ? TRACK * (most + 1) : 0);
   let x = indent;
