@@ -81,7 +81,7 @@ def test_it_saves_the_picture(tmp_path: Path, ending: str) -> None:
 
 def test_what_cannot_be_saved_is_said_in_a_line(tmp_path: Path) -> None:
     for path, message in (
-        (tmp_path / "apple.bmp", "a picture is saved as .svg, .html, .json, .dot"),
+        (tmp_path / "apple.bmp", "a picture is saved as .svg, .html, .json, .dot, .png"),
         (tmp_path / "none" / "apple.svg", "there is no folder"),
     ):
         result = run("-o", str(path))

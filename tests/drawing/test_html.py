@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from graphs import TWELVE, apple, branch
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 from test_trace import slope
 
@@ -320,6 +321,25 @@ def test_the_policy_refuses_foreign_scripts_and_requests(show: Open) -> None:
     assert not re.search(r'(?:src|href)="(?!data:)', html)
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", html)
     assert len(html.encode()) <= 120 * 1024
+
+
+def test_a_png_has_two_pixels_for_each_unit(tmp_path: Path) -> None:
+    if CHROMIUM is None and shutil.which("rsvg-convert") is None:
+        pytest.skip("neither chromium nor rsvg-convert on the PATH: no PNG was made")
+    picture, path = tg.draw(apple()), tmp_path / "apple.png"
+    picture.save(path)
+    with Image.open(path) as image:
+        size = re.search(r'width="(\d+)" height="(\d+)"', picture.svg())
+        assert size is not None
+        assert image.size == (2 * int(size[1]), 2 * int(size[2]))
+        colors = {color for _, color in image.convert("RGB").getcolors(10**6) or []}
+    assert {(255, 255, 255), (0xD5, 0x5E, 0)} <= colors
+
+
+def test_without_a_converter_a_png_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(OSError, match="needs rsvg-convert or Chromium, and there is neither"):
+        tg.draw(apple()).png()
 
 
 def test_dark_and_narrow_screens(browser: Browser, tmp_path: Path) -> None:

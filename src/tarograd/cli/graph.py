@@ -61,7 +61,7 @@ Examples:
 )
 @click.argument("formula")
 @click.argument("values", nargs=-1, metavar="NAME=NUMBER…")
-@click.option("-o", "--output", metavar="FILE", help="Save the picture: .svg .html .json .dot")
+@click.option("-o", "--output", metavar="FILE", help="Save the picture: .svg .html .json .dot .png")
 @click.option("--ascii", is_flag=True, help="Draw with plain ASCII characters.")
 def graph(formula: str, values: tuple[str, ...], output: str | None, ascii: bool) -> None:
     """Draw FORMULA, and show every value and its derivative.

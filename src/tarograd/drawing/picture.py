@@ -19,8 +19,9 @@ from tarograd.drawing.labels import Labels
 from tarograd.drawing.notebook import mimebundle
 from tarograd.drawing.outline import outline
 from tarograd.drawing.place import Scene, place
+from tarograd.drawing.raster import png
 from tarograd.drawing.record import record
-from tarograd.drawing.svg import svg
+from tarograd.drawing.svg import picture_size, svg
 from tarograd.drawing.terminal import terminal
 from tarograd.drawing.trace import ROOT, Trace
 from tarograd.drawing.words import describe, dot
@@ -100,6 +101,15 @@ class Picture:
         """The trace as JSON; `tarograd/drawing/viewer/trace.schema.json` describes it."""
         return json.dumps(self.trace.json(), allow_nan=False, separators=(",", ":"))
 
+    def png(self) -> bytes:
+        """The picture as pixels, on a light ground.
+
+        Raises:
+            OSError: if neither rsvg-convert nor a Chromium is installed.
+        """
+        size = picture_size(self.scene)
+        return png(self.svg(dark=False), *size)
+
     def dot(self) -> str:
         """The graph in the language of Graphviz, each operation a node, without boxes."""
         return dot(self.trace)
@@ -108,27 +118,28 @@ class Picture:
         """Write the picture to a file; the name says in which form.
 
         Args:
-            path: ends in .svg, .html, .json or .dot.
+            path: ends in .svg, .html, .json, .dot or .png.
 
         Raises:
             ValueError: for another ending.
             OSError: if the file can't be written; an older one stays as it was.
         """
         target = Path(path)
-        forms: dict[str, Callable[[], str]] = {
+        forms: dict[str, Callable[[], str | bytes]] = {
             ".svg": self.svg,
             ".html": self.html,
             ".json": self.json,
             ".dot": self.dot,
+            ".png": self.png,
         }
         if target.suffix.lower() not in forms:
             raise ValueError(f"{str(target)!r}: a picture is saved as {', '.join(forms)}")
         if not target.parent.is_dir():
             raise FileNotFoundError(f"{str(target)!r}: there is no folder {str(target.parent)!r}")
-        text = forms[target.suffix.lower()]()
+        made = forms[target.suffix.lower()]()
         beside = target.with_name(f".{target.name}.{os.getpid()}")
         try:
-            beside.write_text(text, encoding="utf-8")
+            beside.write_bytes(made.encode() if isinstance(made, str) else made)
             beside.replace(target)
         finally:
             beside.unlink(missing_ok=True)
@@ -171,7 +182,7 @@ def draw(
         >>> apple, count = tg.Tensor(100, "apple"), tg.Tensor(2, "count")
         >>> print(draw(apple * count))
         apple ──100──▶(×)──200──▶
-              ◀━2━━━━  │ ◀━1━━━━━
+              ◀━2━━━━  │ ◀━1━━━━
         count ──2──────┘
               ◀━100━━━━
     """

@@ -46,7 +46,7 @@ def svg(trace: Trace, scene: Scene, description: str, dark: bool | None = None) 
         description: the same in words, for a screen reader.
         dark: on a dark ground; by default as the reader's system prefers.
     """
-    width, height = round(scene.width + 12), round(scene.height)
+    width, height = picture_size(scene)
     style = STYLE + (DARK if dark else "")
     if dark is None:
         style += f"@media(prefers-color-scheme:dark){{{DARK}}}"
@@ -65,6 +65,11 @@ def svg(trace: Trace, scene: Scene, description: str, dark: bool | None = None) 
         f' height="{height}" role="img"><title>{title}</title><desc>{words}</desc>'
         f"<style>{style}</style><defs>{MARKERS}</defs>{''.join(body)}</svg>\n"
     )
+
+
+def picture_size(scene: Scene) -> tuple[int, int]:
+    """Width and height of the whole, in pixels."""
+    return round(scene.width + 12), round(scene.height)
 
 
 def _n(x: float) -> str:
