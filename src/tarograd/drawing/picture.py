@@ -25,7 +25,8 @@ from tarograd.drawing.svg import picture_size, svg
 from tarograd.drawing.terminal import terminal
 from tarograd.drawing.trace import ROOT, Trace
 from tarograd.drawing.words import describe, dot
-from tarograd.tensor import Tensor, upstream_gradient
+from tarograd.inputs import upstream_gradient
+from tarograd.tensor import Tensor
 
 
 class Picture:
