@@ -36,7 +36,9 @@ def test_the_default_run_recognizes_97_of_100_digits(tmp_path: Path) -> None:
     best, kept = outcome.out.splitlines()
     assert re.fullmatch(r"best: epoch \d+  step \d+  loss .*  train .*  test 0\.\d{4}", best)
     assert float(best.split()[-1]) == pytest.approx(accuracy, abs=5e-5)
-    assert kept == "kept in runs/digits; try: tarograd predict runs/digits IMAGE.png"
+    assert kept == (
+        "kept in runs/digits; look at its curve.png, or try: tarograd predict runs/digits IMAGE.png"
+    )
     told = settings(run)
     assert told.pop("data_hashes") == DIGITS.hashes
     assert told == {
@@ -135,7 +137,7 @@ def test_resume_takes_the_folder_or_its_file_and_more_steps(tmp_path: Path) -> N
     assert call("train", "--resume", run / "last.safetensors", "--epochs", 4, "--quiet").code == 0
     outcome = call("train", "--resume", run, "--steps", 78, "--quiet")
     assert digests(run) == digests(whole)
-    assert outcome.out.splitlines()[1].startswith(f"kept in {run}; try")
+    assert outcome.out.splitlines()[1].startswith(f"kept in {run}; look at")
     assert refusal("train", "--resume", run, "--steps", 77, "--quiet") == (
         "the run has made 78 steps already, more than 77"
     )

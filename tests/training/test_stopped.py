@@ -244,7 +244,7 @@ except KeyboardInterrupt as error:
 print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
 """
     outcome = script(code, folder=tmp_path)
-    assert outcome.code == 0
+    assert (outcome.code, outcome.err) == (0, "")
     first, second = outcome.out.splitlines()
     assert first.startswith("stopped by SIGINT after step 6 of 20")
     assert second == "True"

@@ -17,7 +17,7 @@ from tarograd.nn import Network
 from tarograd.training import History, fit
 from tarograd.training.construct import construct
 from tarograd.training.fit import MAX_STEPS
-from tarograd.training.store import saved_run
+from tarograd.training.store import CURVE, saved_run
 
 MAX_SIZE = 1_000_000  # neurons of a layer
 ALWAYS = {"resume", "steps", "epochs", "quiet"}  # what may be said when a run goes on
@@ -139,7 +139,7 @@ def train(context: click.Context, /, **options: Any) -> None:
         history = _start(directory, options)
     shown = shlex.quote(str(directory))
     click.echo(f"best: {history.best}")
-    click.echo(f"kept in {shown}; try: tarograd predict {shown} IMAGE.png")
+    click.echo(f"kept in {shown}; look at its {CURVE}, or try: tarograd predict {shown} IMAGE.png")
 
 
 def _given(context: click.Context, name: str) -> bool:

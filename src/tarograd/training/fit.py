@@ -26,7 +26,7 @@ from tarograd.optim import SGD, Optimizer
 from tarograd.tensor import Tensor, constant
 from tarograd.training.health import NonFiniteError, explain_nonfinite
 from tarograd.training.history import Epoch, History
-from tarograd.training.interruption import Interruption, interrupted
+from tarograd.training.interruption import Interrupted, Interruption, interrupted
 from tarograd.training.progress import Progress
 from tarograd.training.store import CURVE, Store
 
@@ -334,5 +334,7 @@ class Run:
                 f"; saved. To go on: tarograd train --resume {shlex.quote(str(directory))}, "
                 f"or tg.fit(..., directory={str(directory)!r}, resume=True)"
             )
-        print(message, file=sys.stderr)
-        raise interrupted(interruption.signum, message, told=True)
+        stop = interrupted(interruption.signum, message, told=True)
+        if isinstance(stop, Interrupted):  # Python shows the message of the other one itself
+            print(message, file=sys.stderr)
+        raise stop
