@@ -15,11 +15,16 @@ from commands import script
 Table = dict[str, tuple[float, float | None]]
 
 
+def below_the_drawing(text: str) -> str:
+    """The table, which follows the drawing and an empty line."""
+    return text.partition("\n\n")[2]
+
+
 def table(formula: str, **values: float) -> Table:
     """Value and derivative by the text of each part."""
     outcome = call("graph", formula, *(f"{name}={value!r}" for name, value in values.items()))
     assert (outcome.code, outcome.err) == (0, "")
-    heading, *lines = outcome.out.splitlines()
+    heading, *lines = below_the_drawing(outcome.out).splitlines()
     assert heading.split() == ["value", "derivative", "of"]
     ends = [heading.index(word) + len(word) for word in ("value", "derivative")]
     rows: Table = {}
@@ -32,7 +37,7 @@ def table(formula: str, **values: float) -> Table:
 
 def test_the_apple_of_the_textbook() -> None:
     outcome = call("graph", "apple * count * tax", "apple=100", "count=2", "tax=1.1")
-    assert outcome.out == (
+    assert below_the_drawing(outcome.out) == (
         "value   derivative   of\n"
         "  100          2.2   apple\n"
         "    2          110   count\n"

@@ -54,14 +54,24 @@ Examples:
 """
 
 
+class _Formula(click.Command):
+    """Knows -o as a word of its own alone: click would find an -o within "-log(p)"."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, ["--output" if word == "-o" else word for word in args])
+
+
 # A formula that begins with a minus is no unknown option, nor "-h" that of help.
 @click.command(
+    cls=_Formula,
     context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
     epilog=EXAMPLES,
 )
 @click.argument("formula")
 @click.argument("values", nargs=-1, metavar="NAME=NUMBER…")
-@click.option("-o", "--output", metavar="FILE", help="Save the picture: .svg .html .json .dot .png")
+@click.option(
+    "--output", metavar="FILE", help="Or -o: save the picture as .svg .html .json .dot .png."
+)
 @click.option("--ascii", is_flag=True, help="Draw with plain ASCII characters.")
 def graph(formula: str, values: tuple[str, ...], output: str | None, ascii: bool) -> None:
     """Draw FORMULA, and show every value and its derivative.
@@ -102,7 +112,7 @@ def _draw(result: Tensor, output: str | None, ascii: bool) -> None:
         picture.save(output)
     columns = get_terminal_size((200, 24)).columns
     color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    plain = ascii or not _shows("─━▶×", sys.stdout.encoding)
+    plain = ascii or not _shows("─━▶×", sys.stdout.encoding or "utf-8")
     click.echo(picture.terminal(color=color, ascii=plain, columns=columns) + "\n")
 
 
