@@ -1,187 +1,283 @@
-"""The textbook's gradient check: backpropagation against numerical differentiation."""
+"""What a check found: verdict, causes, and the figures of every leaf."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from tarograd.backward import backpropagate
-from tarograd.checking.numeric import numerical_gradient
-from tarograd.graph import Array, context, topological_order
-from tarograd.ops import random
-from tarograd.tensor import Tensor
+from tarograd.checking.subject import Array
 
-CORRECT, CHECK_AGAIN, CONCERNED = 1e-7, 1e-5, 1e-3  # the text's bounds for diff2
+LINES, WIDTH = 40, 100
+CORRECT, CHECK_AGAIN, CONCERNED = 1e-7, 1e-5, 1e-3  # the textbook's bounds for diff2
+SHOWN = 5
 
 
 @dataclass(frozen=True)
-class LeafReport:
-    """How the two gradients of one parameter or input differ.
+class Cause:
+    """Why a gradient is wrong.
 
     Attributes:
-        diff1: the mean absolute difference; it has the gradient's own unit.
-        diff2: ‖a - n‖ / (‖a‖ + ‖n‖), Euclidean norms of the flattened arrays: 0 for equal ones,
-            1 for opposite ones, and |k - 1| / (|k| + 1) where one is k times the other.
+        name: one of the names in the documentation, such as `scale-batch`.
+        leaf: whose gradient.
+        why: one sentence.
+        evidence: the experiment that confirmed it, with its figures.
+        fix: what to write instead.
+        confidence: 1 for an exact observation, less for what experiments make likely.
     """
 
-    analytic: Array
-    numeric: Array
+    name: str
+    leaf: str
+    why: str
+    evidence: str = ""
+    fix: str = ""
+    confidence: float = 0.9
+
+
+@dataclass(frozen=True)
+class Worst:
+    """One element: the two gradients there, and the numeric one's error bar."""
+
+    index: tuple[int, ...]
+    analytic: float
+    numeric: float
+    error: float
+
+
+@dataclass
+class LeafReport:
+    """The gradient of one parameter or input.
+
+    Attributes:
+        verdict: right, wrong, or cannot tell.
+        error: the gap between the two gradients along random directions, relative to their size.
+        bound: the error bar of that gap.
+        analytic: the claimed gradient.
+        numeric: the numeric gradient: all elements of a leaf that is small or wrong, otherwise a
+            sample, and NaN for the rest.
+        uncertainty: the error bars of its elements.
+        reason: why it can't be told.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    verdict: str = "right"
+    error: float = 0.0
+    bound: float = 0.0
+    analytic: Array | None = None
+    numeric: Array | None = None
+    uncertainty: Array | None = None
+    reason: str = ""
+
+    @property
+    def digits(self) -> float:
+        """To how many digits the two gradients agree, as far as can be told."""
+        return float(np.clip(-np.log10(max(self.error, self.bound, 1e-16)), 0, 16))
 
     @property
     def diff1(self) -> float:
-        """The mean absolute difference."""
-        with np.errstate(all="ignore"):  # a gradient that is not finite gives NaN
-            return float(np.abs(self.analytic - self.numeric).sum() / max(self.analytic.size, 1))
+        """The mean absolute difference of the elements that were differentiated numerically."""
+        if self.numeric is None or self.analytic is None:
+            return float("nan")
+        gaps = np.abs(self.analytic - self.numeric)[~np.isnan(self.numeric)]
+        return float(np.mean(gaps)) if gaps.size else 0.0
 
     @property
     def diff2(self) -> float:
-        """The relative Euclidean difference."""
-        both = np.stack([self.analytic.ravel(), self.numeric.ravel()])
-        largest = np.max(np.abs(both), initial=0)
-        if not largest:
-            return 0.0
-        with np.errstate(all="ignore"):  # a gradient that is not finite gives NaN
-            a, n = both / largest  # so that no square is too large or too small for a float
-            return float(np.linalg.norm(a - n) / (np.linalg.norm(a) + np.linalg.norm(n)))
+        """‖a - n‖ / (‖a‖ + ‖n‖): where a = k·n this is |k - 1| / (|k| + 1)."""
+        if self.numeric is None or self.analytic is None:
+            return float("nan")
+        known = ~np.isnan(self.numeric)
+        a, n = self.analytic[known], self.numeric[known]
+        gap = float(np.linalg.norm(a - n))
+        return gap / float(np.linalg.norm(a) + np.linalg.norm(n)) if gap else 0.0
 
     @property
-    def verdict(self) -> str:
-        """What the text says to this `diff2`."""
-        if not self.diff2 <= CONCERNED:
+    def words(self) -> str:
+        """What the textbook says to this `diff2`."""
+        diff2 = self.diff2
+        if np.isnan(diff2):
+            return self.verdict
+        if diff2 > CONCERNED:
             return "concerned"
-        if self.diff2 > CHECK_AGAIN:
+        if diff2 > CHECK_AGAIN:
             return "please check again"
-        return "correct" if self.diff2 < CORRECT else "close"
+        return "correct" if diff2 < CORRECT else "close"
+
+    def worst(self, count: int = SHOWN) -> list[Worst]:
+        """The elements that differ most, worst first."""
+        if self.numeric is None or self.analytic is None:
+            return []
+        gaps = np.abs(self.analytic - self.numeric)
+        gaps = np.where(np.isnan(self.numeric), 0, np.nan_to_num(gaps, nan=np.inf))
+        bars = np.zeros(self.shape) if self.uncertainty is None else self.uncertainty
+        order = np.argsort(-gaps, axis=None, kind="stable")[:count]
+        return [
+            Worst(
+                tuple(map(int, i)), float(self.analytic[i]), float(self.numeric[i]), float(bars[i])
+            )
+            for i in zip(*np.unravel_index(order, self.shape), strict=True)
+            if gaps[i] > 0
+        ]
 
 
-@dataclass(frozen=True)
+@dataclass
 class GradientReport:
-    """What `check_gradients` found; true if every gradient is right.
+    """What `check_gradients` found. It is true if every gradient is right.
 
     Attributes:
         subject: what was checked.
-        leaves: for each parameter and input by its name, how the two gradients differ.
+        verdict: right, wrong or cannot tell.
+        causes: why, the surest first; only for a wrong gradient.
+        leaves: for each input and parameter by its name, its figures.
+        notes: what was left out, and what else the user should know.
+        seed: of directions and upstream gradients.
+        forwards: how often forward was called.
+        seconds: how long it took.
+        precision: the dtype in which the check was made.
     """
 
     subject: str
-    leaves: dict[str, LeafReport]
-
-    @property
-    def verdict(self) -> str:
-        """`right` if every diff2 is below 1e-7, `wrong` if one is above 1e-5, else `close`."""
-        worst = max((leaf.diff2 for leaf in self.leaves.values()), key=_nan_last, default=0.0)
-        return "right" if worst < CORRECT else "wrong" if not worst <= CHECK_AGAIN else "close"
+    verdict: str = "right"
+    causes: list[Cause] = field(default_factory=list)
+    leaves: dict[str, LeafReport] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    seed: int = 0
+    forwards: int = 0
+    seconds: float = 0.0
+    precision: str = "float64"
+    gaps: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return self.verdict == "right"
 
-    def __str__(self) -> str:
-        width = max(len(name) for name in self.leaves)
-        rows = [
-            f"  {name:<{width}}  {leaf.diff1:.2e}  {leaf.diff2:.2e}  {leaf.verdict}"
+    @property
+    def digits(self) -> float:
+        """To how many digits every gradient agrees."""
+        return min((leaf.digits for leaf in self.leaves.values()), default=0.0)
+
+    def raise_if_wrong(self) -> None:
+        """Raise AssertionError with the report's text if a gradient is wrong."""
+        if self.verdict == "wrong":
+            raise AssertionError(f"\n{self}")
+
+    def to_json(self) -> str:
+        """The report as JSON, without the arrays."""
+        leaves = {
+            name: {
+                "shape": list(leaf.shape),
+                "verdict": leaf.verdict,
+                "error": leaf.error,
+                "bound": leaf.bound,
+                "digits": leaf.digits,
+                "diff1": leaf.diff1,
+                "diff2": leaf.diff2,
+                "reason": leaf.reason,
+                "worst": [vars(w) | {"index": list(w.index)} for w in leaf.worst()],
+            }
             for name, leaf in self.leaves.items()
-        ]
-        title = f"{self.verdict.upper()}: the gradients of {self.subject}"
-        return "\n".join([title, f"  {'':<{width}}  diff1     diff2     verdict", *rows])
-
-
-def _nan_last(x: float) -> float:
-    return float("inf") if np.isnan(x) else x
-
-
-def check_gradients(subject: Any, *inputs: ArrayLike, seed: int = 0) -> GradientReport:
-    """Compare backpropagation with numerical differentiation, for each parameter and input.
-
-    Both are computed on a copy of the subject in float64, under the same random upstream
-    gradient. Dropout is no obstacle: the mask is a function of (seed, step) and is replayed.
-
-    Args:
-        subject: a layer, a network, or a function of Tensors.
-        *inputs: its inputs, such as `x`; for a network `x` and the targets `t`, to check it
-            together with its loss. Whole numbers are data and are not differentiated, nor are
-            targets; but a network's uint8 images are, as the numbers from 0 to 1 that they mean.
-        seed: of the upstream gradient and the masks.
-
-    Returns:
-        a report; print it, or ask `bool(report)`.
-
-    Raises:
-        TypeError: if the subject can't be called, does not give a Tensor, or has neither a
-            parameter nor a float input.
-
-    Example:
-        >>> import tarograd as tg
-        >>> print(check_gradients(np.sin, np.array([1.0, 2.0])).verdict)
-        right
-    """
-    if not callable(subject) or isinstance(subject, type):
-        raise TypeError(f"check_gradients({subject!r}): a layer, network or function is needed")
-    is_layer = hasattr(subject, "named_parameters")
-    layer = subject.astype(np.float64) if is_layer else subject
-    named: dict[str, Tensor] = layer.named_parameters() if is_layer else {}
-    compute: Callable[..., Any] = layer
-    given: list[Any] = [x.value if isinstance(x, Tensor) else np.asarray(x) for x in inputs]
-    differentiated = len(given)
-    if hasattr(layer, "objective"):
-        given[:1] = [layer.read(x) for x in given[:1]]
-        if len(given) > 1:
-            compute, differentiated = layer.objective, 1
-    names = _input_names(subject, len(given))
-    for i, x in enumerate(given[:differentiated]):
-        if x.dtype.kind == "f":
-            given[i] = Tensor(x.astype(np.float64))
-            named[f"input {i}" if names[i] in named else names[i]] = given[i]
-    if not named:
-        listed = ", ".join(f"{x.dtype} {x.shape}" for x in given) or "none"
-        raise TypeError(
-            f"check_gradients({_name(subject)}): nothing to differentiate: no parameter, and no "
-            f"float among the inputs ({listed}); whole numbers are data, write x.astype(float)"
-        )
-    return GradientReport(_name(subject), _compare(compute, given, named, seed))
-
-
-def _input_names(subject: Any, count: int) -> list[str]:
-    """What the subject itself calls its inputs, or their numbers."""
-    try:
-        parameters = inspect.signature(getattr(subject, "call", subject)).parameters.values()
-    except ValueError:  # of functions written in C
-        parameters = {}.values()
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return [*names, *(f"input {i}" for i in range(len(names), count))][:count]
-
-
-def _compare(
-    compute: Callable[..., Any], given: list[Any], named: dict[str, Tensor], seed: int
-) -> dict[str, LeafReport]:
-    """Both gradients of each named leaf, under one random upstream gradient."""
-    with context(recording=True, seed=seed, step=0):
-        y = compute(*given)
-        if not isinstance(y, Tensor):
-            raise TypeError(f"check_gradients: a {type(y).__name__} came out, a Tensor is needed")
-        size = random.uniform(0, shape=y.shape, seed=seed, stream="size", dtype=np.float64)
-        plus = random.bernoulli(0, shape=y.shape, seed=seed, stream="sign", p=0.5)
-        upstream = np.where(plus, 0.5 + size, -0.5 - size)
-        walk = backpropagate(
-            topological_order(y), upstream, list(named.values()), lambda x: x.value
-        )
-        analytic = {id(x): np.asarray(g) for x, g, _ in walk}
-
-        def projected(_: Any) -> float:
-            with context(recording=False):
-                return float(np.sum(upstream * compute(*given).value))
-
-        return {
-            name: LeafReport(
-                analytic.get(id(x), np.zeros(x.shape)), numerical_gradient(projected, x)
-            )
-            for name, x in named.items()
         }
+        plain = {
+            "subject": self.subject,
+            "verdict": self.verdict,
+            "digits": self.digits,
+            "causes": [vars(c) for c in self.causes],
+            "leaves": leaves,
+            "notes": self.notes,
+            "seed": self.seed,
+            "forwards": self.forwards,
+            "seconds": self.seconds,
+            "precision": self.precision,
+        }
+        return json.dumps(_finite(plain), indent=2, ensure_ascii=False, allow_nan=False)
+
+    def __str__(self) -> str:
+        lines = [self._title()]
+        for cause in self.causes[:3]:
+            lines += _lines_of(cause)
+        if len(self.causes) > 3:
+            others = ", ".join(f"{c.name} ({c.leaf})" for c in self.causes[3:])
+            lines.append(_short(f"  also     {others}"))
+        lines += self._worst_elements()
+        lines += self._table()
+        lines += [line for note in self.notes for line in _wrapped("note", note)]
+        if len(lines) > LINES:
+            lines = [*lines[: LINES - 1], f"  … {len(lines) - LINES + 1} more lines"]
+        return "\n".join(lines)
+
+    def _title(self) -> str:
+        figures = f"seed {self.seed}, {self.precision}, {self.forwards} forwards"
+        figures += f", {self.seconds * 1e3:.0f} ms"
+        if self.verdict == "right":
+            return (
+                f"RIGHT: the gradients of {self.subject}, to {self.digits:.0f} digits ({figures})"
+            )
+        if self.verdict == "wrong":
+            bad = [n for n, leaf in self.leaves.items() if leaf.verdict == "wrong"]
+            of = ", ".join(bad[:4]) + (" …" if len(bad) > 4 else "")
+            return (
+                f"WRONG: {self.subject}.backward{f', gradient of {of}' if of else ''} ({figures})"
+            )
+        reasons = [leaf.reason for leaf in self.leaves.values() if leaf.reason]
+        why = f": {reasons[0]}" if reasons else ""
+        return f"CANNOT TELL: the gradients of {self.subject}{why} ({figures})"
+
+    def _worst_elements(self) -> list[str]:
+        for name, leaf in self.leaves.items():
+            if leaf.verdict == "wrong" and leaf.worst(1):
+                return [
+                    f"  {'worst' if i == 0 else '':<8} {name}{list(w.index)}  analytic "
+                    f"{w.analytic:.7g}  numeric {w.numeric:.7g} ± {w.error:.0e}"
+                    for i, w in enumerate(leaf.worst(3))
+                ]
+        return []
+
+    def _table(self) -> list[str]:
+        if not self.leaves:
+            return []
+        order = {"wrong": 0, "cannot tell": 1, "right": 2}
+        leaves = sorted(self.leaves.values(), key=lambda leaf: order[leaf.verdict])
+        width = max(len(leaf.name) for leaf in leaves[:15])
+        rows = [
+            f"  {leaf.name:<{width}}  {leaf.diff1:<9.2e} {leaf.diff2:<9.2e} "
+            f"{leaf.digits:>6.0f}  {leaf.words if leaf.verdict == 'right' else leaf.verdict}"
+            for leaf in leaves[:15]
+        ]
+        if len(leaves) > 15:
+            rows.append(f"  … and {len(leaves) - 15} more, none worse")
+        return [f"  {'':<{width}}  diff1     diff2     digits  verdict", *rows]
 
 
-def _name(subject: Any) -> str:
-    return str(getattr(subject, "__name__", None) or repr(subject))
+def _lines_of(cause: Cause) -> list[str]:
+    leaf = f" of {cause.leaf}" if cause.leaf else ""
+    lines = _wrapped("cause", f"{cause.name}{leaf}: {cause.why}")
+    if cause.evidence:
+        lines += _wrapped("shown by", cause.evidence)
+    return lines + (_wrapped("try", cause.fix) if cause.fix else [])
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    lines, line = [], f"  {label:<8}"
+    for word in text.split():
+        if len(line) + len(word) + 1 > WIDTH:
+            lines.append(line)
+            line = " " * 10
+        line += f" {word}"
+    return [*lines, line][:3]
+
+
+def _short(line: str) -> str:
+    return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
+
+
+def _finite(x: Any) -> Any:
+    """The same with None for NaN and infinity, which JSON does not have."""
+    if isinstance(x, dict):
+        return {k: _finite(v) for k, v in x.items()}
+    if isinstance(x, list | tuple):
+        return [_finite(v) for v in x]
+    if isinstance(x, float | np.floating):
+        return float(x) if np.isfinite(x) else None
+    return x

@@ -1,0 +1,271 @@
+"""Any object with `forward` and `backward` on NumPy arrays."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tarograd.checking.adapters import discovery
+from tarograd.checking.randomness import Randomness, reachable, same_state
+from tarograd.checking.subject import Array, Values
+
+RESETS = ("zero_grad", "zero_grads", "zerograd", "clear_grads", "cleargrads", "reset_grad")
+INPUT_GRADIENTS = ("dx", "dX", "grad_input", "dinputs", "dinput", "grad_x", "dout_x", "gx")
+
+
+def parameters_of(call: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The positional parameters of a callable; none that can be known for a built-in one."""
+    try:
+        given = inspect.signature(call).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p for p in given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+def input_names(call: Callable[..., Any], count: int) -> tuple[str, ...]:
+    """Names for the arguments of forward: those that it has, else `x0`, `x1` and so on."""
+    names = [p.name for p in parameters_of(call)][:count]
+    return tuple(names + [f"x{i}" for i in range(len(names), count)])
+
+
+def doubled(values: Sequence[Any]) -> list[Array]:
+    """Copies of the inputs as arrays, short floats as float64."""
+    given = [np.array(x) for x in values]
+    return [x.astype(np.float64) if x.dtype.kind == "f" else x for x in given]
+
+
+class ObjectSubject:
+    """An object of the user's, checked on copies of it.
+
+    Args:
+        layer: the object. It is copied for each use, with float64 in place of its arrays.
+        inputs: the arguments of `forward`.
+        params: `{"W": "dW"}` where the names of the gradients are unusual.
+        native: compute in the arrays' own dtypes, not in float64.
+    """
+
+    def __init__(
+        self,
+        layer: Any,
+        inputs: Sequence[Any],
+        params: Mapping[str, str] | None = None,
+        native: bool = False,
+    ) -> None:
+        self.layer, self.native = layer, native
+        self.name = type(layer).__name__
+        self.inputs = input_names(layer.forward, len(inputs))
+        given = [np.array(x) for x in inputs] if native else doubled(inputs)
+        self.values: dict[str, Array] = dict(zip(self.inputs, given, strict=True))
+        self.notes: list[str] = []
+        self._generators = reachable(layer)
+        self._randomness = Randomness(self._generators)
+        self._held = discovery.arrays(layer)
+        self.draws = True
+        self._places: dict[str, discovery.Place] = {}
+        self._returned: dict[str, Any] = {}
+        arguments = parameters_of(layer.backward)
+        self.takes_upstream = bool(arguments) or not hasattr(layer.backward, "__code__")
+        self._positions = len([p for p in arguments if p.default is p.empty])
+        self._discover(params or {})
+
+    def _first_pass(self) -> tuple[ObjectRun, Any]:
+        """A forward and backward to look at; with all lengths equal where backward fails."""
+        error: Exception | None = None
+        for values, arrays in ((self.values, self._held), self._squared()):
+            run = ObjectRun(self, values, 0, arrays)
+            before = run.randomness.states()
+            try:
+                outputs = run.forward({n: np.array(x) for n, x in values.items()})
+            except Exception:
+                if error is None:
+                    raise
+                break
+            try:
+                returned = run.call_backward(tuple(np.ones_like(y) for y in outputs))
+            except Exception as raised:
+                error = error or raised
+                continue
+            after = run.randomness.states()
+            self.draws = not same_state(before, after)
+            return run, returned
+        return run, error
+
+    def _squared(self) -> tuple[dict[str, Array], dict[discovery.Path, Array]]:
+        """The inputs and all arrays of the object with one length for every axis but the batch."""
+        rows = next((x.shape[0] for x in self.values.values() if x.ndim), 0)
+        sizes = [n for x in self._held.values() for n in x.shape]
+        sizes += [n for x in self.values.values() for n in x.shape[1:]]
+        size = max(sizes, key=sizes.count, default=rows)
+
+        def square(x: Array, kept: int) -> Array:
+            shape = tuple(n if i < kept or n == 1 else size for i, n in enumerate(x.shape))
+            return np.resize(x, shape)
+
+        values = {n: square(x, int(x.shape[:1] == (rows,))) for n, x in self.values.items()}
+        return values, {p: square(x, 0) for p, x in self._held.items()}
+
+    def _discover(self, params: Mapping[str, str]) -> None:
+        run, returned = self._first_pass()
+        if isinstance(returned, Exception):
+            returned = ()
+            self._returned = {n: None for n in self.inputs if self.values[n].dtype.kind == "f"}
+        kept = {p: a for p, a in run.arrays.items() if discovery.get(run.layer, p) is a}
+        found = list(discovery.by_hand(params)) or list(discovery.places(kept, run.layer))
+        for place in found:
+            array = discovery.get(run.layer, place.parameter)
+            if not discovery.is_array(array):
+                raise ValueError(f"params: {self.name} has no float array {place.name!r}")
+            self._places[place.name] = place
+            source = discovery.get(self.layer, place.parameter) if self.native else array
+            self.values[place.name] = np.array(source, None if self.native else np.float64)
+        rest = [p for p in kept if p not in {f.parameter for f in found}]
+        self._match_returned(returned, run.layer, rest)
+        self.leaves = (*self._returned, *self._places)
+        if not self.leaves:
+            raise ValueError(
+                f"{self.name}: no gradient was found: backward returned {type(returned).__name__}"
+                f", and none stands beside {', '.join(map(discovery.name_of, kept)) or 'anything'}"
+                '. Say where they are: check_gradients(layer, x, params={"W": "dW"})'
+            )
+        for name in self.inputs:
+            if self.values[name].dtype.kind == "f" and name not in self.leaves:
+                self.notes.append(f"{name}: backward gives no gradient for it; not checked")
+        known = {p.parameter for p in self._places.values()}
+        lost = [discovery.name_of(p) for p in rest if p not in known and kept[p].size > 1]
+        if lost:
+            self.notes.append(f"no gradient found for {', '.join(lost[:6])}; not checked")
+
+    def _match_returned(self, returned: Any, layer: Any, rest: list[discovery.Path]) -> None:
+        """Which leaf each thing that backward returned belongs to."""
+        floats = [n for n in self.inputs if self.values[n].dtype.kind == "f"]
+        spare = [discovery.name_of(p) for p in rest]
+        if isinstance(returned, Mapping):
+            for name in (*floats, *self._places, *spare):
+                for key in (name, *discovery.spellings(name)):
+                    if key in returned:
+                        self._claim(name, key, rest)
+                        break
+        elif isinstance(returned, tuple | list):
+            names = list(self.inputs) if len(returned) == len(self.inputs) else floats
+            for i, name in enumerate([*names, *spare][: len(returned)]):
+                if returned[i] is not None and name not in self._places:
+                    self._claim(name, i, rest)
+        elif floats:
+            named = (*INPUT_GRADIENTS, f"d{floats[0]}")
+            held = [f for f in named if isinstance(getattr(layer, f, None), np.ndarray)]
+            if returned is not None or held:
+                self._returned[floats[0]] = None if returned is not None else ("field", held[0])
+
+    def _claim(self, name: str, key: Any, rest: list[discovery.Path]) -> None:
+        if name not in self.inputs and name not in self._places:
+            path = next(p for p in rest if discovery.name_of(p) == name)
+            source = discovery.get(self.layer, path)
+            self.values[name] = np.array(source, None if self.native else np.float64)
+            self._places[name] = discovery.Place(name, path, ())
+        if name in self.inputs and self.values[name].dtype.kind != "f":
+            return
+        self._returned[name] = key
+
+    def fresh(self, values: Values | None = None, draw: int = 0) -> ObjectRun:
+        """A copy of the object in its first state."""
+        return ObjectRun(self, self.values if values is None else values, draw)
+
+    def frozen(self, values: Values, draw: int) -> Callable[[Values], tuple[Array, ...]] | None:
+        """The branches inside are not known."""
+        return None
+
+    def release(self) -> None:
+        """Put the generators outside of the object back to where they stood."""
+        self._randomness.rewind()
+
+
+class ObjectRun:
+    """One copy of the object, with its generators and parameters replaced by ours."""
+
+    def __init__(
+        self,
+        subject: ObjectSubject,
+        values: Values,
+        draw: int,
+        held: Mapping[discovery.Path, Array] | None = None,
+    ) -> None:
+        self.subject = subject
+        if subject.draws:
+            subject.release()
+        memo: dict[int, Any] = {id(g): copy.deepcopy(g) for g in subject._generators}
+        clones = list(memo.values())
+        by_path = {p.parameter: n for n, p in subject._places.items()}
+        self.arrays: dict[discovery.Path, Array] = {}
+        for path, array in subject._held.items():
+            new = values.get(by_path.get(path, ""), held[path] if held else array)
+            wide = new.dtype if subject.native else np.float64
+            self.arrays[path] = memo[id(array)] = np.array(new, wide)
+        try:
+            self.layer = copy.deepcopy(subject.layer, memo)
+        except (TypeError, NotImplementedError, AttributeError):  # locks, files and the like
+            self.layer = copy.copy(subject.layer)
+            for path, array in self.arrays.items():
+                if len(path) == 1:
+                    discovery.put(self.layer, path, array)
+        self.randomness = Randomness([*clones, *subject._generators], draw if subject.draws else 0)
+
+    def forward(self, values: Values) -> tuple[Array, ...]:
+        """The outputs; the parameters are put in place, the generators rewound."""
+        for name, place in self.subject._places.items():
+            if name in values:
+                here = discovery.get(self.layer, place.parameter)
+                ours = self.arrays.get(place.parameter)
+                if ours is not None and here is ours and ours.shape == values[name].shape:
+                    ours[...] = values[name]
+                else:
+                    discovery.put(self.layer, place.parameter, np.array(values[name]))
+        if self.subject.draws:
+            self.randomness.rewind()
+        y = self.layer.forward(*(values[n] for n in self.subject.inputs))
+        self.single = not isinstance(y, tuple | list)
+        return (np.asarray(y),) if self.single else tuple(np.asarray(part) for part in y)
+
+    def call_backward(self, upstream: tuple[Array, ...]) -> Any:
+        """What backward returns; gradients that are meant to add up start from zero."""
+        for reset in RESETS:
+            if callable(getattr(self.layer, reset, None)):
+                getattr(self.layer, reset)()
+                break
+        for place in self.subject._places.values():
+            if place.gradient and place.gradient[-1] == ("attr", "grad"):  # adds up by convention
+                old = discovery.get(self.layer, place.gradient)
+                if isinstance(old, np.ndarray):
+                    discovery.put(self.layer, place.gradient, np.zeros_like(old))
+        if not self.subject.takes_upstream:
+            return self.layer.backward()
+        if self.single:
+            return self.layer.backward(upstream[0])
+        several = self.subject._positions == len(upstream)
+        return self.layer.backward(*upstream) if several else self.layer.backward(upstream)
+
+    def backward(self, upstream: tuple[Array, ...]) -> dict[str, Any]:
+        """The gradients of all leaves, as the object gives them."""
+        returned = self.call_backward(upstream)
+        found: dict[str, Any] = {}
+        for name in self.subject.leaves:
+            key = self.subject._returned.get(name, ...)
+            if key is ...:
+                found[name] = discovery.get(self.layer, self.subject._places[name].gradient)
+            elif isinstance(key, tuple):
+                found[name] = getattr(self.layer, key[1], None)
+            else:
+                found[name] = returned if key is None else returned[key]
+        return found
+
+    def parameters(self) -> dict[str, Array]:
+        """What the parameters hold now."""
+        places = self.subject._places.items()
+        return {n: np.array(discovery.get(self.layer, p.parameter)) for n, p in places}
+
+    def advance_generators(self) -> None:
+        """Let the next draws be others."""
+        self.randomness.advance()

@@ -1,0 +1,113 @@
+"""From a wrong gradient to its cause: each rule is a guess and the experiment that confirms it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tarograd.checking.bench import Bench
+from tarograd.checking.case import Case, columns
+from tarograd.checking.causes_exchange import wrong_layout, wrong_tensor
+from tarograd.checking.causes_factor import averaged, scale, zero
+from tarograd.checking.causes_region import overwrites, slices
+from tarograd.checking.causes_term import extra_or_missing, lost_coupling
+from tarograd.checking.causes_value import coupling, formula, mask, scale_dependent
+from tarograd.checking.report import Cause
+from tarograd.checking.subject import Array
+
+RULES = (
+    zero,
+    scale,
+    averaged,
+    wrong_layout,
+    extra_or_missing,
+    overwrites,
+    wrong_tensor,
+    slices,
+    mask,
+    lost_coupling,
+    coupling,
+    formula,
+    scale_dependent,
+)
+ELEMENTS = 4096
+
+
+def name_cause(case: Case) -> Cause:
+    """The first rule whose experiment confirms it, or an honest `unclassified`."""
+    for rule in RULES:
+        found = rule(case)
+        if found is not None:
+            return found
+    return Cause("unclassified", case.leaf, "wrong in no way that is known here", seen(case), "", 0)
+
+
+def seen(case: Case) -> str:
+    """What there is to see where nothing explains it."""
+    wrong = case.wrong
+    parts = [f"{np.count_nonzero(wrong)} of {wrong.size} elements differ"]
+    a, n = case.a[wrong], case.n[wrong]
+    with np.errstate(all="ignore"):
+        ratios = (a / n)[np.isfinite(a / n)]
+    if ratios.size:
+        parts.append(f"analytic / numeric from {ratios.min():.4g} to {ratios.max():.4g}")
+    if case.left_out.any():
+        parts.append(f"{np.count_nonzero(case.left_out)} outputs on a kink left out")
+    return "; ".join(parts)
+
+
+def shape_cause(bench: Bench, leaf: str, raw: Any) -> Cause:
+    """Why a gradient has another shape than its leaf."""
+    x = bench.values[leaf]
+    said = f"the gradient has the shape {np.shape(raw)}, {leaf} itself {x.shape}"
+    c = bench.upstream()
+    found = None
+    if x.size <= ELEMENTS:
+        matrix, _, _ = columns(bench, leaf, np.arange(x.size), c)
+        n = (c @ matrix if matrix.shape[0] == bench.y.size else matrix).reshape(x.shape)
+        found = _reshaped(leaf, said, np.asarray(bench.raw_gradients(c)[leaf], float), n)
+    return found or Cause("shape", leaf, said, "", f"d{leaf}.shape has to be {leaf}.shape", 1.0)
+
+
+def _equal(a: Array, b: Array) -> bool:
+    size = float(np.max(np.abs(b), initial=0))
+    return a.shape == b.shape and np.allclose(a, b, rtol=0, atol=1e-5 * size)
+
+
+def _reshaped(leaf: str, said: str, g: Array, n: Array) -> Cause | None:
+    """What has to be done to the claimed gradient to get the numeric one."""
+    if g.ndim >= 2 and _equal(np.swapaxes(g, -1, -2), n):
+        why, evidence = f"{said}: it is the transpose", "its transpose equals the numeric gradient"
+        return Cause("transposed", leaf, why, evidence, f"d{leaf} = (…).T", 1.0)
+    if g.size == n.size and _equal(g.reshape(n.shape), n):
+        why = f"{said}: the numbers are right, the axes are not"
+        evidence = "reshaped it equals the numeric gradient"
+        fix = f"keepdims=True, or reshape the gradient to {leaf}.shape"
+        return Cause("shape", leaf, why, evidence, fix, 1.0)
+    for axes in _summed(g.shape, n.shape):
+        if _equal(g.sum(axis=axes).reshape(n.shape), n):
+            along = ", ".join(map(str, axes))
+            why = f"{said}: it is not summed over axis {along}, along which {leaf} was repeated"
+            evidence = f"summed over axis {along} it equals the numeric gradient"
+            fix = f"d{leaf} = dout.sum(axis={axes[0] if len(axes) == 1 else axes})"
+            return Cause("shape", leaf, why, evidence, fix, 1.0)
+    total = float(np.sum(np.abs(n)))
+    if g.ndim and g.size > 1 and abs(float(g.sum() - n.sum())) <= 1e-6 * total:
+        evidence = "all its elements have the sum of the numeric gradient: the same terms, gathered"
+        evidence += " along another axis"
+        fix = "sum over the axes along which the leaf was repeated"
+        return Cause("wrong-axis", leaf, f"{said}: summed over the wrong axis", evidence, fix, 0.9)
+    return None
+
+
+def _summed(given: tuple[int, ...], wanted: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Sets of axes whose sum may give an array of as many elements as wanted."""
+    count = int(np.prod(wanted))
+    sets = []
+    for bits in range(1, 2 ** len(given)):
+        axes = tuple(i for i in range(len(given)) if bits >> i & 1)
+        rest = [n for i, n in enumerate(given) if i not in axes]
+        if int(np.prod(rest)) == count:
+            sets.append(axes)
+    return sets

@@ -1,0 +1,191 @@
+"""Causes that put the right numbers in the wrong place, or take the wrong array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tarograd.checking.case import Case
+from tarograd.checking.report import Cause
+from tarograd.checking.subject import Array
+from tarograd.checking.transforms import Transform, transforms
+
+TRIES = 400_000  # elements times forwards that one search may cost
+
+
+def wrong_layout(case: Case) -> Cause | None:
+    """The gradient, the upstream gradient or another array laid out wrongly."""
+    return _of_result(case) or _of_upstream(case) or _of_operand(case)
+
+
+def _of_result(case: Case) -> Cause | None:
+    for kind, words, turn in transforms(case.x.shape):
+        if not case.fits(turn(case.n)) or not _again(case, lambda o, t=turn: t(o.n)):
+            continue
+        gathered = case.whole and np.all(np.count_nonzero(case.numeric, axis=0) <= 1)
+        if kind == "transposed" and gathered and case.bench.y.size < case.x.size:
+            kind, words = "wrong-axis", "spread along the wrong axis"
+        return _cause(kind, case.leaf, f"the gradient is {words}", f"the numeric gradient {words}")
+    return None
+
+
+def _again(case: Case, explain: object) -> bool:
+    """Whether the explanation holds at the other points as well."""
+    return bool(case.others) and all(o.fits(explain(o)) for o in case.others)  # type: ignore[operator]  # a callable
+
+
+def _shapes(case: Case) -> tuple[int, ...] | None:
+    outputs = case.bench.outputs
+    return outputs[0].shape if len(outputs) == 1 and outputs[0].ndim else None
+
+
+def _of_upstream(case: Case) -> Cause | None:
+    shape = _shapes(case)
+    if not case.whole or shape is None or not case.bench.subject.takes_upstream:
+        return None
+    for kind, words, turn in transforms(shape):
+
+        def plain(o: Case, turn: object = turn) -> Array:
+            c = turn(o.c.reshape(shape)).reshape(-1)  # type: ignore[operator]  # a transform
+            return np.asarray(c @ o.numeric).reshape(o.x.shape)
+
+        named = "wrong-axis" if kind == "transposed" else kind
+        if case.fits(plain(case)) and _again(case, plain):
+            said = f"the upstream gradient is used {words}"
+            return _cause(named, case.leaf, said, f"the gradient for an upstream {words}")
+        if shape != case.x.shape:
+            continue
+
+        def both(o: Case, turn: object = turn, plain: object = plain) -> Array:
+            return np.asarray(turn(plain(o)))  # type: ignore[operator]  # transforms
+
+        if case.fits(both(case)) and _again(case, both):
+            said = f"backward runs {words}: as forward does, not against it"
+            return _cause(named, case.leaf, said, f"the gradient of the function {words}")
+    return None
+
+
+def _of_operand(case: Case) -> Cause | None:
+    """Another array: numeric with it transposed, flipped or shifted gives what is claimed."""
+    cost = 12 * case.x.size * case.bench.y.size
+    for name in case.bench.leaves:
+        x = case.bench.values[name]
+        if name == case.leaf or x.ndim == 0:
+            continue
+        tried = 0
+        for kind, words, turn in transforms(x.shape, ("transposed", "flipped", "shifted")):
+            tried += cost
+            if tried > 30 * TRIES:
+                break
+            n = case.numeric_at({**case.bench.values, name: np.array(turn(x))})
+            if n is None or not case.fits(n):
+                continue
+            if all(_operand_again(o, name, turn) for o in case.others):
+                return _cause(
+                    kind,
+                    case.leaf,
+                    f"{name} is used with {words}"
+                    if kind == "transposed"
+                    else f"{name} is used {words}",
+                    f"the numeric gradient with {name} {words}",
+                )
+    return None
+
+
+def _operand_again(case: Case, name: str, turn: object) -> bool:
+    x = case.bench.values[name]
+    n = case.numeric_at({**case.bench.values, name: np.array(turn(x))})  # type: ignore[operator]  # a transform
+    return n is not None and case.fits(n)
+
+
+def _cause(kind: str, leaf: str, why: str, equals: str) -> Cause:
+    fixes = {
+        "transposed": "use the transpose: .T, or np.swapaxes",
+        "flipped": "reverse that axis: np.flip",
+        "shifted": "move the index by that much",
+        "layout": "transpose the axes (np.transpose) where they were only reshaped",
+        "wrong-axis": "sum or spread along the other axis",
+    }
+    return Cause(
+        kind,
+        leaf,
+        why,
+        f"{equals} equals the claimed one, here and at two other points",
+        fixes[kind],
+        0.95,
+    )
+
+
+def _substitutions(case: Case) -> Iterator[tuple[str, dict[str, Array]]]:
+    """Points with one array in the place of another one."""
+    values = case.bench.values
+    shape = _shapes(case)
+    floats = [n for n in values if values[n].dtype.kind == "f"]
+    if shape == case.x.shape:
+        y = case.bench.y.reshape(shape)
+        yield "the output in place of the input", {**values, case.leaf: y}
+    for p in floats:
+        for q in floats:
+            if p != q and values[p].shape == values[q].shape:
+                yield f"{q} in place of {p}", {**values, p: values[q]}
+        if p != case.leaf and shape == values[p].shape:
+            yield f"the output in place of {p}", {**values, p: case.bench.y.reshape(shape)}
+
+
+def wrong_tensor(case: Case) -> Cause | None:
+    """Another array of the same shape: input for output, one operand for the other."""
+    swapped = _exchanged(case)
+    if swapped:
+        return swapped
+    for words, values in _substitutions(case):
+        n = case.numeric_at(values)
+        if n is None or not case.fits(n):
+            continue
+        if all(any(w == words and _same(o, v) for w, v in _substitutions(o)) for o in case.others):
+            return _taken(case, words)
+    shape = _shapes(case)
+    if shape == case.x.shape and all(_inverse(o) for o in (case, *case.others)):
+        return _taken(case, "the input in a formula that is meant for the output")
+    return None
+
+
+def _same(case: Case, values: dict[str, Array]) -> bool:
+    n = case.numeric_at(values)
+    return n is not None and case.fits(n)
+
+
+def _inverse(case: Case) -> bool:
+    """Whether the claim at x = f(x₀) is the derivative at x₀."""
+    moved = {**case.bench.values, case.leaf: case.bench.y.reshape(case.x.shape)}
+    try:
+        a = case.bench.gradients(case.c, moved)[case.leaf]
+    except Exception:
+        return False
+    size = float(np.max(np.abs(case.n), initial=0))
+    return bool(size) and bool(np.all(np.abs(a - case.n) <= 1e-6 * size + 20 * case.bar))
+
+
+def _exchanged(case: Case) -> Cause | None:
+    for name in case.bench.leaves:
+        if name == case.leaf or case.bench.values[name].shape != case.x.shape:
+            continue
+        pairs = [(case, Case(case.bench, name, case.c))]
+        pairs += [(o, Case(o.bench, name, o.c)) for o in case.others]
+        if all(np.any(b.wrong) and a.fits(b.n) and b.fits(a.n) for a, b in pairs):
+            return _taken(case, f"the gradient of {name} in place of that of {case.leaf}")
+    return None
+
+
+def _taken(case: Case, words: str) -> Cause:
+    return Cause(
+        "wrong-tensor",
+        case.leaf,
+        f"backward takes {words}",
+        "the numeric derivative with that exchange equals the claim, here and at two other points",
+        "take the array that the formula is meant for",
+        0.95,
+    )
+
+
+__all__ = ["Transform", "wrong_layout", "wrong_tensor"]

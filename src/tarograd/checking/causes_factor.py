@@ -1,0 +1,160 @@
+"""Causes that are one number: zero, a constant factor, a sign, a batch size."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tarograd.checking.case import Case
+from tarograd.checking.points import SIZES, batch_size, with_batch
+from tarograd.checking.report import Cause
+
+KNOWN = {
+    2.0: "2: a factor of 2 too much, or a variable that is used once counted twice",
+    0.5: "1/2: the factor 2 of a square, or one of two uses, is missing",
+    math.log(2): "ln 2: log and log2 are mixed up",
+    1 / math.log(2): "1/ln 2: log and log2 are mixed up",
+    math.log(10): "ln 10: log and log10 are mixed up",
+    1 / math.log(10): "1/ln 10: log and log10 are mixed up",
+    math.pi / 180: "π/180: degrees and radians are mixed up",
+    180 / math.pi: "180/π: degrees and radians are mixed up",
+}
+
+
+def zero(case: Case) -> Cause | None:
+    """Nothing arrives at the leaf, here and elsewhere."""
+    if np.any(case.a) or not case.others or any(np.any(o.a) for o in case.others):
+        return None
+    return Cause(
+        "zero",
+        case.leaf,
+        f"the gradient of {case.leaf} is 0 everywhere, but the output depends on it",
+        f"0 at {1 + len(case.others)} random points, where the numeric gradient reaches "
+        f"{case.size:.3g}",
+        "the path back to it is cut (detached, never written, or a mask of zeros)",
+        1.0,
+    )
+
+
+def averaged(case: Case) -> Cause | None:
+    """Only the sum of the upstream gradient counts: right for one of ones, and for no other."""
+    bench, c = case.bench, case.c
+    if c.size < 3 or not bench.subject.takes_upstream or not case.whole:
+        return None
+    flat, shuffled = np.full(c.shape, c.mean()), bench.random.permutation(c)
+    if not all(case.fits(bench.gradients(other)[case.leaf]) for other in (flat, shuffled)):
+        return None
+    even = (flat @ case.numeric).reshape(case.x.shape)
+    if not case.fits(even):
+        return None
+    return Cause(
+        "upstream-ignored",
+        case.leaf,
+        "of the upstream gradient only the sum is used, not its elements",
+        "the claim is the same for its elements in another order, and right for equal ones",
+        "multiply by dout element by element",
+        0.95,
+    )
+
+
+def factor(case: Case) -> float | None:
+    """The k of a = k·n, if there is one."""
+    a, n = case.a.ravel(), case.n.ravel()
+    norm = float(n @ n)
+    if not norm or not np.all(np.isfinite(a)):
+        return None
+    k = float(a @ n) / norm
+    slack = max(case.tolerance, 20 * abs(k) * float(np.max(case.bar, initial=0)))
+    return k if k and np.all(np.abs(a - k * n) <= slack * max(1.0, abs(k))) else None
+
+
+def near(a: float, b: float) -> bool:
+    """Whether two factors are the same number."""
+    return abs(a - b) <= 1e-4 * max(abs(a), abs(b)) and abs(a - b) <= 0.1 * abs(a - 1) + 1e-7
+
+
+def scale(case: Case) -> Cause | None:
+    """The same factor in all elements, and the same at other points."""
+    k = factor(case)
+    if k is None or not case.others:
+        return None
+    factors = [factor(o) for o in case.others]
+    elements = f"analytic = {k:.7g} × numeric in all {case.n.size} elements"
+    if not all(f is not None and near(f, k) for f in factors):
+        return None
+    if near(k, -1):
+        return Cause(
+            "sign",
+            case.leaf,
+            "the sign is wrong",
+            f"{elements}, here and at {len(factors)} other points",
+            f"d{case.leaf} = -(…)",
+            1.0,
+        )
+    return batch(case, k, elements) or Cause(
+        "scale",
+        case.leaf,
+        f"the gradient of {case.leaf} is {k:.6g} times as large as it should be" + hint(case, k),
+        f"{elements}, and the same at {len(factors)} other points and batch sizes",
+        f"multiply by {1 / k:.6g}",
+        0.95,
+    )
+
+
+def hint(case: Case, k: float) -> str:
+    """What number the factor is, if it is a known one."""
+    for value, words in KNOWN.items():
+        if near(k, value):
+            return f" ({words})"
+    shapes = {n: x.shape for n, x in case.bench.values.items()}
+    for name, shape in shapes.items():
+        for axis, d in enumerate(shape):
+            of = f"the length {d} of axis {axis} of {name}"
+            forms = {d: "", 1 / d: "1 / ", math.sqrt(d): "√ of ", 1 / math.sqrt(d): "1 / √ of "}
+            for value, words in forms.items():
+                if d > 1 and near(k, value):
+                    return f" ({words}{of})"
+            if d > 1 and (near(k, (d - 1) / d) or near(k, d / (d - 1))):
+                return f" ({d - 1} and {d} mixed up: n and n - 1 of axis {axis} of {name})"
+    return ""
+
+
+def batch(case: Case, k: float, elements: str) -> Cause | None:
+    """Whether the factor follows the batch size."""
+    size = batch_size(case.bench)
+    seen: list[tuple[int, float]] = []
+    for other in [s for s in SIZES if s != size]:
+        values = with_batch(case.bench, other)
+        found = case.at(values) if values else None
+        f = factor(found) if found else None
+        if found is not None and f is None and not np.any(found.wrong):
+            f = 1.0
+        if f is not None:
+            seen.append((other, f))
+        if len(seen) == 2:
+            break
+    if len(seen) < 2:
+        return None
+    shown = " and ".join(f"at batch {b} it is {f:.6g}" for b, f in seen)
+    if all(near(f / k, b / size) for b, f in seen):
+        return Cause(
+            "scale-batch",
+            case.leaf,
+            f"the gradient of {case.leaf} is {k:.6g} times too large: it is not divided by the "
+            f"batch size ({size})",
+            f"{elements}; {shown}",
+            f"divide by the batch size: d{case.leaf} = … / len({case.bench.subject.inputs[0]})",
+            1.0,
+        )
+    if all(near(f / k, size / b) for b, f in seen):
+        return Cause(
+            "scale-batch",
+            case.leaf,
+            f"the gradient of {case.leaf} is {k:.6g} times what it should be: it is divided by "
+            f"the batch size ({size}) once too often",
+            f"{elements}; {shown}",
+            "sum over the batch instead of averaging, or divide only once, in the loss",
+            1.0,
+        )
+    return None

@@ -1,0 +1,144 @@
+"""One comparison: the claimed gradient against the numeric derivative along one direction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tarograd.checking.bench import Bench
+from tarograd.checking.projection import FIRST, Slopes, slopes
+from tarograd.checking.subject import Array, Values, rms
+
+RIGHT, WRONG, UNKNOWN = "right", "wrong", "cannot tell"
+CONCLUSIVE = 1e-5  # an error bar wider than this part of the gradient's size decides nothing
+SHORT = 1e-10  # a unit roundoff above this is that of float32 or less
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What one direction says about the gradient of some leaves.
+
+    Attributes:
+        verdict: right, wrong or cannot tell.
+        gap: |analytic - numeric|.
+        bound: how large a gap the error bars explain.
+        scale: the size of the terms that were added up.
+        left_out: outputs on a kink, or without a resolvable derivative.
+        reason: for "cannot tell".
+    """
+
+    verdict: str
+    gap: float
+    bound: float
+    scale: float
+    left_out: int
+    reason: str = ""
+
+    @property
+    def severity(self) -> float:
+        """The gap relative to the size of the gradient."""
+        return self.gap / self.scale if self.scale else float(self.gap > 0)
+
+
+def random_direction(bench: Bench, leaves: tuple[str, ...], kind: int = 0) -> dict[str, Array]:
+    """How the leaves move: normal numbers of each leaf's size.
+
+    Every third kind moves each element by its own size, so that small elements count too.
+    """
+    direction = {}
+    for name in leaves:
+        x = bench.values[name]
+        size = rms(x)
+        each = np.maximum(np.abs(x), 0.03 * size) if kind % 3 == 1 else size
+        direction[name] = each * bench.random.standard_normal(x.shape)
+    return direction
+
+
+def judge(
+    bench: Bench, direction: Values, c: Array, first: float = FIRST, ties: bool = False
+) -> Judgement:
+    """Compare the two derivatives along a direction, under the upstream gradient `c`.
+
+    Args:
+        bench: the point.
+        direction: how each leaf moves.
+        c: the upstream gradient.
+        first: the largest step.
+        ties: the direction keeps equal elements equal, so it must not be split.
+    """
+    claimed = bench.gradients(c)
+    # Elements without a finite gradient are judged one by one elsewhere.
+    direction = {n: np.where(np.isfinite(claimed[n]), u, 0) for n, u in direction.items()}
+    found = slopes(bench.evaluate, bench.values, direction, bench.noise, first)
+    size = float(np.linalg.norm(c * found.value))
+    unresolved = np.abs(c * found.error) > 1e-2 * CONCLUSIVE * size
+    if np.all(unresolved | found.kink):
+        unresolved[:] = False
+    result = _without(bench, direction, c, found, found.kink | unresolved)
+    if result.verdict == WRONG and not ties:
+        bent = _not_additive(bench, direction, found, first)
+        if np.any(bent):
+            return _without(bench, direction, c, found, found.kink | unresolved | bent)
+    return result
+
+
+def _not_additive(bench: Bench, direction: Values, found: Slopes, first: float) -> Array:
+    """Outputs whose slope along a sum is not the sum of their slopes: a kink that looks smooth.
+
+    The middle one of three equal elements, for one, has the same slope to both sides.
+    """
+    halves: list[dict[str, Array]] = [{}, {}]
+    for n, u in direction.items():
+        chosen = bench.random.random(u.shape) < 0.5
+        halves[0][n], halves[1][n] = np.where(chosen, u, 0), np.where(chosen, 0, u)
+    one, two = (slopes(bench.evaluate, bench.values, h, bench.noise, first) for h in halves)
+    gap = np.abs(found.value - one.value - two.value)
+    bars = 5 * (found.error + one.error + two.error)
+    size = np.abs(found.value) + np.abs(one.value) + np.abs(two.value)
+    return np.asarray((gap > bars + 1e-6 * size) | one.kink | two.kink)
+
+
+def _without(
+    bench: Bench, direction: Values, c: Array, found: Slopes, left_out: Array
+) -> Judgement:
+    """The comparison without the outputs that have no derivative."""
+    if np.all(left_out) or (np.any(left_out) and not bench.subject.takes_upstream):
+        return Judgement(UNKNOWN, 0.0, np.inf, 0.0, int(left_out.sum()), "kink")
+    kept = np.where(left_out, 0, c)
+    claimed = bench.gradients(kept)
+    shaken = bench.gradients(kept, bench.jittered())
+    with np.errstate(all="ignore"):
+        terms = np.concatenate([(claimed[n] * u).ravel() for n, u in direction.items()])
+        changes = np.concatenate(
+            [((shaken[n] - claimed[n]) * u).ravel() for n, u in direction.items()]
+        )
+    finite = np.isfinite(terms)
+    terms, changes = terms[finite], np.where(np.isfinite(changes), changes, 0)[finite]
+    return _compared(bench, kept, terms, float(np.linalg.norm(changes)), found, left_out)
+
+
+def _compared(
+    bench: Bench, c: Array, terms: Array, shaken: float, found: Slopes, left_out: Array
+) -> Judgement:
+    """The three-valued decision."""
+    projected, errors = c * found.value, np.abs(c * found.error)
+    a, n = float(np.sum(terms)), float(np.sum(projected))
+    gap, short = abs(a - n), bench.ulp > SHORT
+    scale = max(abs(a), abs(n), float(np.linalg.norm(terms)), float(np.linalg.norm(projected)))
+    bound = 5 * float(np.linalg.norm(errors) + np.max(errors)) + 4 * shaken
+    bound += 64 * bench.ulp * float(np.sum(np.abs(terms)) + np.sum(np.abs(projected)))
+    bound += (1e-5 if short else 1e-9) * max(abs(a), abs(n))
+    count = int(np.count_nonzero(left_out))
+    limit = (1e3 if short else 1) * CONCLUSIVE * scale
+    # No gradient is claimed, and none is there: nothing but rounding is left.
+    flat = scale <= bound <= 1e-6 * float(np.sum(np.abs(c * bench.y))) + 1e-290
+    if gap <= bound:
+        sure = bound <= limit or flat or a == n == 0
+        return Judgement(RIGHT if sure else UNKNOWN, gap, bound, scale, count, "noise")
+    if bound > 0.1 * gap and bound > limit:
+        return Judgement(UNKNOWN, gap, bound, scale, count, "noise")
+    rungs = [a - float(np.sum(np.where(left_out, 0, c * r))) for r in found.rungs]
+    if sum(abs(r - (a - n)) <= 0.5 * gap for r in rungs) < min(2, len(rungs)):
+        return Judgement(UNKNOWN, gap, bound, scale, count, "the gap depends on the step")
+    return Judgement(WRONG, gap, bound, scale, count)

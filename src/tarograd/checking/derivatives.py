@@ -1,0 +1,280 @@
+"""The gradients of the leaves against their numeric derivatives, here and at other points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from tarograd.checking.bench import Bench
+from tarograd.checking.case import Case, columns
+from tarograd.checking.causes import name_cause
+from tarograd.checking.decision import RIGHT, UNKNOWN, WRONG, Judgement, judge, random_direction
+from tarograd.checking.large import culprits, sampled_cause, severity
+from tarograd.checking.points import (
+    elsewhere,
+    nudged,
+    rounded,
+    runs,
+    unequal,
+    unused_size,
+    with_batch,
+)
+from tarograd.checking.probes import Probes
+from tarograd.checking.projection import FIRST
+from tarograd.checking.report import Cause, GradientReport, LeafReport
+from tarograd.checking.subject import Array, Values
+
+MODES = {"contract": 0, "quick": 1, "default": 3, "thorough": 6}  # directions for each leaf
+APPROXIMATION = 5e-7  # a smaller relative mismatch may be meant
+MOST_WORK = 3_000_000  # elements moved and outputs read in one step of a bisection
+ELEMENTS = 4096  # up to so many elements are differentiated one by one
+
+
+@dataclass
+class Derivatives:
+    """The part of a check that compares derivatives; it writes into the report."""
+
+    bench: Bench
+    probes: Probes
+    report: GradientReport
+    mode: str
+    strict: bool
+    beside: dict[str, Bench] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Judge every leaf; where one is wrong, name the cause; where all are right, look on."""
+        bench = self.bench
+        for leaf in bench.leaves:
+            judged = self._judge(bench, (leaf,))
+            found = self._leaf(bench, leaf, judged)
+            if found.verdict == WRONG:
+                cause = self.diagnose(bench, leaf)
+                self._wrong(found, cause)
+        explained = any(leaf.verdict == WRONG for leaf in self.report.leaves.values())
+        if MODES[self.mode] >= MODES["default"] and not explained and not self.report.causes:
+            self._elsewhere()
+
+    def _judge(self, bench: Bench, leaves: tuple[str, ...]) -> Judgement:
+        """Judge some leaves along several directions; what is wrong has to be wrong again."""
+        best: Judgement | None = None
+        for kind in range(MODES[self.mode]):
+            first, one = self._resolved(bench, leaves, kind)
+            if one.verdict == WRONG:
+                again = [
+                    judge(bench, random_direction(bench, leaves), bench.upstream(), first * part)
+                    for part in (0.36, 0.6)
+                ]
+                if all(j.verdict == WRONG for j in again):
+                    return max([one, *again], key=lambda j: j.severity)
+                one = next(j for j in again if j.verdict != WRONG)
+            better = best is None or (one.verdict == RIGHT and best.verdict == UNKNOWN)
+            if better or (best and one.verdict == best.verdict and one.severity > best.severity):
+                best = one
+        return best or Judgement(UNKNOWN, 0.0, np.inf, 0.0, 0, "no direction was tried")
+
+    def _resolved(
+        self, bench: Bench, leaves: tuple[str, ...], kind: int
+    ) -> tuple[float, Judgement]:
+        """Judge with larger first steps while rounding noise hides the derivative.
+
+        A leaf can be tiny beside the scale on which the function changes.
+        """
+        one = judge(bench, random_direction(bench, leaves, kind), bench.upstream())
+        if one.verdict != UNKNOWN or one.reason != "noise":
+            return FIRST, one
+        for first in (16.0, 1024.0, 65536.0):
+            wider = judge(bench, random_direction(bench, leaves, kind), bench.upstream(), first)
+            if wider.verdict != UNKNOWN:
+                return first, wider
+        return FIRST, one
+
+    def _leaf(self, bench: Bench, leaf: str, judged: Judgement) -> LeafReport:
+        """The report of one leaf; near a kink it is judged beside it as well."""
+        outputs = bench.y.size
+        crowded = judged.left_out > 0.2 * outputs
+        if judged.verdict != WRONG and (judged.verdict == UNKNOWN or crowded):
+            for size in (0.05, 0.3):
+                beside = runs(bench, nudged(bench, size))
+                second = self._judge(beside, (leaf,)) if beside else judged
+                if second.verdict == WRONG or judged.verdict == UNKNOWN:
+                    judged = second
+                if beside and second.verdict != UNKNOWN:
+                    self.report.notes.append(
+                        f"{leaf}: the point lies on kinks; judged at a point beside it"
+                    )
+                    self.beside[leaf] = beside
+                    break
+        elif judged.left_out:
+            note = f"{judged.left_out} of {outputs} outputs left out: they lie on a kink"
+            if note not in self.report.notes:
+                self.report.notes.append(note)
+        scale = judged.scale or 1.0
+        found = LeafReport(
+            leaf,
+            bench.values[leaf].shape,
+            judged.verdict,
+            judged.gap / scale,
+            judged.bound / scale if np.isfinite(judged.bound) else 1.0,
+        )
+        if judged.verdict == UNKNOWN:
+            found.reason = {
+                "kink": f"{leaf}: all outputs lie on kinks or jumps here and nearby",
+                "noise": f"{leaf}: the rounding noise of forward hides the derivative",
+            }.get(judged.reason, f"{leaf}: {judged.reason}")
+        self.report.leaves[leaf] = found
+        self._elements(self.beside.get(leaf, bench), found)
+        return found
+
+    def _elements(self, bench: Bench, found: LeafReport) -> None:
+        """Some elements one by one: all of a wrong or small leaf, a sample of others."""
+        x = bench.values[found.name]
+        work, wrong = x.size + bench.y.size, found.verdict == WRONG
+        most = {"quick": 4, "default": 12}.get(self.mode, 256)
+        if wrong:
+            most = ELEMENTS if x.size <= ELEMENTS else 64
+        most = min(most, int((1e7 if wrong else 5e6) / work))
+        indices = np.arange(x.size)
+        if x.size > most:
+            indices = np.sort(bench.random.choice(x.size, most, replace=False))
+        self._differentiate(bench, found, indices)
+        if x.size > ELEMENTS and wrong and work < MOST_WORK and severity(found, 0) < APPROXIMATION:
+            self._differentiate(bench, found, np.union1d(indices, culprits(bench, found.name)))
+
+    def _differentiate(self, bench: Bench, found: LeafReport, indices: Array) -> None:
+        """Enter the numeric gradient of some elements."""
+        if not indices.size:
+            return
+        c = bench.upstream()
+        matrix, bars, kinks = columns(bench, found.name, indices, c)
+        if bench.subject.takes_upstream:
+            c = np.where(kinks, 0, c)
+        numeric = c @ matrix if matrix.shape[0] == bench.y.size else matrix[0]
+        found.analytic = bench.gradients(c)[found.name]
+        found.numeric, found.uncertainty = np.full((2, *found.shape), np.nan)
+        found.numeric.reshape(-1)[indices], found.uncertainty.reshape(-1)[indices] = numeric, bars
+
+    def diagnose(self, bench: Bench, leaf: str) -> Cause | None:
+        """The cause, if there is a mismatch element by element too."""
+        if any(c.leaf == leaf and c.name != "downcast" for c in self.probes.causes):
+            return None
+        node = self._node(bench)
+        if node is not None:
+            return node
+        if bench.values[leaf].size > ELEMENTS:
+            return sampled_cause(self.report.leaves[leaf])
+        cause = name_cause(Case(bench, leaf))
+        return None if cause.name == "unclassified" and self.probes.causes else cause
+
+    def _node(self, bench: Bench) -> Cause | None:
+        """In a graph that is known: the first node that is wrong in its place."""
+        parts = getattr(self.bench.subject, "parts", None)
+        for part in parts(bench.values, bench.draw) if parts else ():
+            inner = Bench(part, None, self.bench.seed, self.bench.deadline)
+            for leaf in inner.leaves:
+                try:
+                    wrong = self._judge(inner, (leaf,)).verdict == WRONG
+                except ValueError as error:
+                    return Cause("shape", f"{leaf} of node {part.name}", str(error), "", "", 1.0)
+                if wrong and inner.values[leaf].size <= ELEMENTS:
+                    found = name_cause(Case(inner, leaf))
+                    return replace(found, leaf=f"{leaf} of node {part.name}")
+        return None
+
+    def _wrong(self, found: LeafReport, cause: Cause | None) -> None:
+        """Enter a wrong leaf, unless the mismatch is small enough to be meant."""
+        short = self.probes.short()
+        gap = severity(found)
+        if found.name in short:
+            cause = Cause(
+                "downcast",
+                found.name,
+                f"the gradient is rounded to {short[found.name]}",
+                f"all its elements are {short[found.name]} numbers, and it differs from the "
+                f"numeric one by {gap:.0e}, the rounding of that dtype",
+                "keep the dtype of the input: np.zeros_like(x), without astype",
+                1.0,
+            )
+        elif gap < APPROXIMATION and not self.strict:
+            found.verdict = RIGHT
+            self.report.notes.append(
+                f"{found.name}: a mismatch of {gap:.0e} (approximation, or a constant with too "
+                "few digits?); strict=True counts it as wrong"
+            )
+            return
+        if cause is not None:
+            self.report.causes.append(cause)
+
+    def _elsewhere(self) -> None:
+        """Right here: so at other shapes, other values, and with ties?"""
+        bench = self.bench
+        points: Iterator[tuple[str, Values | None]] = self._points(bench)
+        for words, values in points:
+            other = runs(bench, dict(values), bench.draw + 1) if values is not None else None
+            if other is None:
+                continue
+            other.stateless = bench.stateless
+            for leaf in other.leaves:
+                if self.report.leaves[leaf].verdict != RIGHT:
+                    continue
+                judged = judge(other, random_direction(other, (leaf,)), other.upstream())
+                if judged.verdict != WRONG:
+                    continue
+                judged = self._judge(other, (leaf,))
+                if judged.verdict == WRONG and judged.severity > APPROXIMATION:
+                    found = self._leaf(other, leaf, judged)
+                    self.report.notes.append(f"{leaf}: right at the given point, wrong {words}")
+                    self._wrong(found, self.diagnose(other, leaf))
+            if any(leaf.verdict == WRONG for leaf in self.report.leaves.values()):
+                return
+        self._ties()
+
+    def _points(self, bench: Bench) -> Iterator[tuple[str, Values | None]]:
+        size = unused_size(bench)
+        yield f"at batch size {size}", with_batch(bench, size)
+        for values in unequal(bench):
+            shapes = ", ".join(f"{n} {values[n].shape}" for n in self.bench.subject.inputs)
+            yield f"at the shapes {shapes}", values
+        yield "at a random other point", elsewhere(bench)
+        other = elsewhere(bench)
+        if max(float(np.max(np.abs(other[n]), initial=0)) for n in bench.leaves) < 40:
+            leaves = {n: other[n] * 2.5 for n in bench.leaves}
+            yield "at larger values", {**other, **leaves}
+
+    def _ties(self) -> None:
+        """Along directions that keep ties the function is smooth: there a gradient is judged."""
+        points = [self.bench, *(runs(self.bench, rounded(self.bench, k)) for k in (1.2, 0.5))]
+        leaves = tuple(n for n in self.bench.subject.inputs if n in self.bench.leaves)
+        for bench in points:
+            if bench is None or not leaves:
+                continue
+            for group in dict.fromkeys([*((n,) for n in leaves), leaves]):
+                ones = {n: np.ones(bench.values[n].shape) for n in group}
+                same = {n: bench.values[n].astype(float) for n in group}
+                for direction in (ones, same):
+                    if not any(np.any(u) for u in direction.values()):
+                        continue
+                    judged = judge(bench, direction, bench.upstream(), ties=True)
+                    if judged.verdict != WRONG or judged.severity < 1e-4:
+                        continue
+                    again = judge(bench, direction, bench.upstream(), 0.1, ties=True)
+                    if again.verdict == WRONG:
+                        self._tied(bench, group[0], again)
+                        return
+
+    def _tied(self, bench: Bench, leaf: str, judged: Judgement) -> None:
+        self.report.leaves[leaf].verdict = WRONG
+        self.report.leaves[leaf].error = judged.severity
+        self.report.causes.append(
+            Cause(
+                "ties",
+                leaf,
+                "where elements are equal, the gradient is given to them more than once or not "
+                "at all",
+                "right where no two are equal; on equal elements moved together, where the "
+                f"function is smooth, off by {judged.severity:.0%}",
+                "give it to one of them (argmax), or divide it by their number",
+                0.95,
+            )
+        )

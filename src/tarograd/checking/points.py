@@ -1,0 +1,138 @@
+"""Other points and other shapes, at which a claim that was made at one has to hold again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tarograd.checking.bench import Bench, quiet
+from tarograd.checking.subject import Array, rms
+
+SIZES = (3, 5, 7, 2, 11, 13)
+
+
+def elsewhere(bench: Bench) -> dict[str, Array]:
+    """A random other point: the leaves' elements shuffled, resized, and of other signs."""
+    values = dict(bench.values)
+    for name in bench.leaves:
+        x = values[name]
+        size = np.exp(0.3 * bench.random.standard_normal(x.shape))
+        shuffled = bench.random.permutation(x.reshape(-1)).reshape(x.shape) * size
+        if np.any(x < 0):
+            shuffled = shuffled * bench.random.choice([-1.0, 1.0], x.shape)
+        elif not np.any(x):
+            shuffled = bench.random.standard_normal(x.shape)
+        values[name] = shuffled.astype(x.dtype)
+    return values
+
+
+def runs(bench: Bench, values: dict[str, Array], draw: int | None = None) -> Bench | None:
+    """A bench at the point, or None if forward or backward cannot be computed there."""
+    try:
+        with quiet():
+            other = bench.at(values, draw)
+            if not np.all(np.isfinite(other.y)) or not other.y.size:
+                return None
+            other.gradients(other.upstream())
+    except Exception as error:
+        if type(error).__name__ == "OutOfTime":
+            raise
+        return None
+    return other
+
+
+def resized(bench: Bench, x: Array, axis: int, size: int) -> Array:
+    """An array with another length along one axis: its rows again, a little changed."""
+    rows: Array = np.take(x, np.arange(size) % max(x.shape[axis], 1), axis=axis)
+    if rows.dtype.kind != "f":
+        return rows
+    changed: Array = rows * (1 + 0.2 * bench.random.uniform(-1, 1, rows.shape))
+    return changed.astype(x.dtype)
+
+
+def unused_size(bench: Bench) -> int:
+    """A length that no axis of any array has."""
+    used = {n for x in bench.values.values() for n in x.shape}
+    return next(s for s in (*SIZES, max(used, default=0) + 1) if s not in used)
+
+
+def batch_size(bench: Bench) -> int:
+    """The length of the first axis of the first input with one, or 0."""
+    shapes = (bench.values[n].shape for n in bench.subject.inputs)
+    return next((s[0] for s in shapes if s), 0)
+
+
+def with_batch(bench: Bench, size: int) -> dict[str, Array] | None:
+    """The point with another number of rows in every input that has as many as the first."""
+    old = batch_size(bench)
+    if not old or old == size:
+        return None
+    values = dict(bench.values)
+    for name in bench.subject.inputs:
+        if values[name].shape[:1] == (old,):
+            values[name] = resized(bench, values[name], 0, size)
+    return values
+
+
+def unequal(bench: Bench) -> Iterator[dict[str, Array]]:
+    """Points with one axis of the inputs at a length that no other axis has.
+
+    Only inputs change: an object may have kept the sizes of its parameters in its fields.
+    """
+    size = unused_size(bench)
+    lengths = [n for name in bench.subject.inputs for n in bench.values[name].shape]
+    ranks = max((bench.values[n].ndim for n in bench.subject.inputs), default=0)
+    for axis in reversed(range(ranks)):
+        for old in dict.fromkeys(lengths):
+            if axis and lengths.count(old) < 2:
+                continue
+            values = dict(bench.values)
+            for name in bench.subject.inputs:
+                x = values[name]
+                if x.ndim > axis and x.shape[axis] == old:
+                    values[name] = resized(bench, x, axis, size)
+            if any(values[n] is not bench.values[n] for n in values):
+                yield values
+
+
+def rounded(bench: Bench, coarse: float) -> dict[str, Array]:
+    """The inputs on multiples of a half, of which few differ: equal elements are common."""
+    values = dict(bench.values)
+    for name in bench.subject.inputs:
+        if name in bench.leaves:
+            x = values[name]
+            steps = np.round(x / (coarse * rms(x)))
+            values[name] = (np.maximum(steps, 1) if np.all(x > 0) else steps).astype(x.dtype) * 0.5
+    return values
+
+
+def scaled(bench: Bench, factor: float) -> dict[str, Array]:
+    """The inputs that are leaves times a factor."""
+    inputs = [n for n in bench.subject.inputs if n in bench.leaves]
+    return {**bench.values, **{n: (bench.values[n] * factor) for n in inputs}}
+
+
+def nudged(bench: Bench, size: float = 0.05) -> dict[str, Array]:
+    """Every leaf moved a little, off the kinks that it may lie on."""
+    values = dict(bench.values)
+    for name in bench.leaves:
+        x = values[name]
+        move = size * rms(x) * bench.random.uniform(0.2, 1, x.shape)
+        inwards = np.all(x >= 0)
+        sign = 1 if inwards else bench.random.choice([-1.0, 1.0], x.shape)
+        values[name] = (x + sign * move).astype(x.dtype)
+    return values
+
+
+def squared(bench: Bench) -> dict[str, Array]:
+    """The point with every axis but the batch at one length, parameters included."""
+    old, values = batch_size(bench), dict(bench.values)
+    lengths = [n for x in values.values() for n in x.shape if n != old]
+    size = max(set(lengths), key=lengths.count) if lengths else 3
+    for name, x in bench.values.items():
+        first = 1 if name in bench.subject.inputs and x.shape[:1] == (old,) else 0
+        for axis in range(first, x.ndim):
+            if values[name].shape[axis] not in (1, size):
+                values[name] = resized(bench, values[name], axis, size)
+    return values

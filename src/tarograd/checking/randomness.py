@@ -1,0 +1,137 @@
+"""Random generators that a subject can reach: found, held still, and put back."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+
+GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
+OPAQUE = (np.ndarray, np.generic, str, bytes, int, float, complex, ModuleType, type(None))
+OBJECTS = 20_000  # that are looked at; a subject with more has its generators near the top
+
+
+def reachable(*roots: Any) -> list[Any]:
+    """The generators in the fields, closures and globals that `roots` use.
+
+    Example:
+        >>> class Noise:
+        ...     def __init__(self):
+        ...         self.rng = np.random.default_rng(1)
+        >>> noise = Noise()
+        >>> reachable(noise) == [noise.rng]
+        True
+    """
+    found: list[Any] = []
+    seen: set[int] = set()
+    stack = list(roots)
+    while stack and len(seen) < OBJECTS:
+        x = stack.pop()
+        if isinstance(x, OPAQUE) or id(x) in seen:
+            continue
+        seen.add(id(x))
+        if isinstance(x, GENERATORS):
+            found.append(x)
+        else:
+            stack.extend(inside(x))
+    return found
+
+
+def inside(x: Any) -> Iterator[Any]:
+    """What an object holds or uses by name."""
+    if isinstance(x, dict):
+        yield from x.values()
+    elif isinstance(x, list | tuple | set | frozenset):
+        yield from x
+    elif isinstance(x, MethodType):
+        yield from (x.__self__, x.__func__)
+    elif isinstance(x, FunctionType):
+        yield from (x.__defaults__, x.__kwdefaults__)
+        for cell in x.__closure__ or ():
+            try:
+                yield cell.cell_contents
+            except ValueError:  # a cell that is not filled yet
+                continue
+        used = (x.__globals__.get(name) for name in x.__code__.co_names)
+        yield from (g for g in used if isinstance(g, (*GENERATORS, FunctionType, type)))
+    elif isinstance(x, type):
+        if x.__module__.partition(".")[0] not in ("builtins", "numpy", "torch", "jax"):
+            yield from vars(x).values()
+    else:
+        yield from getattr(x, "__dict__", {}).values()
+        yield from (getattr(x, s, None) for s in getattr(type(x), "__slots__", ()))
+        yield type(x)
+
+
+def state(generator: Any) -> Any:
+    """Where a generator stands."""
+    if isinstance(generator, np.random.Generator):
+        return generator.bit_generator.state
+    return generator.get_state() if hasattr(generator, "get_state") else generator.getstate()
+
+
+def put_back(generator: Any, saved: Any) -> None:
+    """Set a generator to where it stood."""
+    if isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = saved
+    elif hasattr(generator, "set_state"):
+        generator.set_state(saved)
+    else:
+        generator.setstate(saved)
+
+
+def same_state(a: Any, b: Any) -> bool:
+    """Whether two states are equal: nests of dicts, tuples, arrays and numbers."""
+    if isinstance(a, dict):
+        return all(same_state(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple) and len(a) < 100:
+        return all(same_state(x, y) for x, y in zip(a, b, strict=True))
+    return bool(np.array_equal(a, b)) if isinstance(a, np.ndarray) else bool(a == b)
+
+
+class Randomness:
+    """The generators of a subject and the global ones, with their states at the start.
+
+    Example:
+        >>> held = Randomness([])
+        >>> first = np.random.random_sample()
+        >>> held.rewind()
+        >>> first == np.random.random_sample()
+        True
+        >>> held.rewind()
+    """
+
+    def __init__(self, generators: list[Any], draw: int = 0) -> None:
+        everywhere: list[Any] = [np.random.mtrand._rand, getattr(random, "_inst")]  # noqa: B009  # not public, but the only handle
+        self.generators = everywhere + [g for g in generators if g not in everywhere]
+        before = self.states()
+        for _ in range(draw):
+            self.advance()
+        self.start = self.states()
+        if draw:  # the global generators belong to everybody
+            for generator, saved in zip(everywhere, before, strict=False):
+                put_back(generator, saved)
+
+    def states(self) -> list[Any]:
+        """Where each stands now."""
+        return [state(g) for g in self.generators]
+
+    def rewind(self) -> None:
+        """Back to the start."""
+        self.restore(self.start)
+
+    def restore(self, states: list[Any]) -> None:
+        """Back to where they stood."""
+        for generator, saved in zip(self.generators, states, strict=True):
+            put_back(generator, saved)
+
+    def advance(self) -> None:
+        """On by many draws."""
+        for generator in self.generators:
+            if isinstance(generator, random.Random):
+                generator.seed(generator.random())
+            else:
+                generator.random(9973)

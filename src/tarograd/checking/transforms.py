@@ -1,0 +1,79 @@
+"""The ways in which an array is laid out wrongly: transposed, flipped, shifted, reordered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import combinations, permutations
+
+import numpy as np
+
+from tarograd.checking.subject import Array
+
+Transform = tuple[str, str, Callable[[Array], Array]]  # the cause, in words, the function
+
+
+def transforms(shape: tuple[int, ...], kinds: tuple[str, ...] = ()) -> Iterator[Transform]:
+    """All that keep a shape, the likeliest first.
+
+    Args:
+        shape: of the array.
+        kinds: only these causes.
+    """
+    for kind, words, function in _all(shape):
+        if not kinds or kind in kinds:
+            yield kind, words, function
+
+
+def _all(shape: tuple[int, ...]) -> Iterator[Transform]:
+    axes = range(len(shape))
+    for i, j in reversed(list(combinations(axes, 2))):
+        if shape[i] == shape[j] > 1:
+            yield "transposed", f"axes {i} and {j} exchanged", _swap(i, j)
+    long = [i for i in axes if shape[i] > 1]
+    for count in range(1, len(long) + 1):
+        for chosen in reversed(list(combinations(long, count))):
+            words = (
+                f"reversed along {'axis' if count == 1 else 'axes'} {', '.join(map(str, chosen))}"
+            )
+            yield "flipped", words, _flip(chosen)
+    for i in reversed(long):
+        for by in (1, -1, 2, -2):
+            if shape[i] > abs(by) + 1:
+                yield "shifted", f"shifted by {by:+d} along axis {i}", _shift(i, by)
+                yield "shifted", f"rolled by {by:+d} along axis {i}", _roll(i, by)
+    for order in permutations(axes):
+        if list(order) != sorted(order) and len(shape) <= 4:
+            yield "layout", f"in the memory order of the axes {order}", _relaid(order, shape)
+            yield "layout", f"read back as the axes {order}", _read(order, shape)
+
+
+def _swap(i: int, j: int) -> Callable[[Array], Array]:
+    return lambda x: np.swapaxes(x, i, j)
+
+
+def _flip(axes: tuple[int, ...]) -> Callable[[Array], Array]:
+    return lambda x: np.flip(x, axes)
+
+
+def _roll(axis: int, by: int) -> Callable[[Array], Array]:
+    return lambda x: np.roll(x, by, axis)
+
+
+def _shift(axis: int, by: int) -> Callable[[Array], Array]:
+    def shifted(x: Array) -> Array:
+        y = np.roll(x, by, axis)
+        edge = [slice(None)] * x.ndim
+        edge[axis] = slice(0, by) if by > 0 else slice(by, None)
+        y[tuple(edge)] = 0
+        return y
+
+    return shifted
+
+
+def _relaid(order: tuple[int, ...], shape: tuple[int, ...]) -> Callable[[Array], Array]:
+    return lambda x: np.ascontiguousarray(np.transpose(x, order)).reshape(shape)
+
+
+def _read(order: tuple[int, ...], shape: tuple[int, ...]) -> Callable[[Array], Array]:
+    lengths = tuple(shape[i] for i in order)
+    return lambda x: np.transpose(x.reshape(lengths), np.argsort(order))
