@@ -89,9 +89,9 @@ def adapt(
         return GraphSubject(subject, inputs)
     if callable(getattr(subject, "forward", None)) and callable(getattr(subject, "backward", None)):
         return ObjectSubject(subject, inputs, params)
-    if not callable(subject):
+    if not callable(subject) or isinstance(subject, type):
         raise TypeError(
-            f"{subject!r}: it has no forward and backward; give a function its claimed gradient: "
-            "check_gradients(f, x, grad=df)"
+            f"check_gradients({subject!r}): a layer, network or function is needed, or an object "
+            "with forward and backward"
         )
     return GraphSubject(subject, inputs)

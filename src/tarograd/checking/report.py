@@ -211,9 +211,7 @@ class GradientReport:
         figures = f"seed {self.seed}, {self.precision}, {self.forwards} forwards"
         figures += f", {self.seconds * 1e3:.0f} ms"
         if self.verdict == "right":
-            return (
-                f"RIGHT: the gradients of {self.subject}, to {self.digits:.0f} digits ({figures})"
-            )
+            return f"RIGHT: the gradients of {self.subject}"
         if self.verdict == "wrong":
             bad = [n for n, leaf in self.leaves.items() if leaf.verdict == "wrong"]
             of = ", ".join(bad[:4]) + (" …" if len(bad) > 4 else "")

@@ -22,13 +22,12 @@ EXAMPLES = """\b
 Examples:
   tarograd check
   tarograd check --hidden 20 --steps 2000 --seed 1
+  tarograd check mylayers.py
+  tarograd check mylayers.py::Conv --shape 2,3,7,6
 """
 
 
-<<<<<<< HEAD
 @click.command(epilog=EXAMPLES)
-=======
-@click.command()
 @click.argument("file", required=False)
 @click.option("--shape", metavar="2,3,5,7", help="Of the input of the layers in FILE.")
 @click.option("--at", metavar="CASE.NPZ", help="Arrays for forward of the layers in FILE.")
@@ -37,10 +36,9 @@ Examples:
     type=click.Choice(["quick", "default", "thorough", "contract"]),
     default="default",
     show_default=True,
-    help="How thoroughly.",
+    help="How thoroughly the layers in FILE are checked.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The reports of FILE as JSON.")
->>>>>>> b0c9c77 (The gradient checker that names the cause)
 @click.option(
     "--data",
     default="digits",
@@ -72,14 +70,6 @@ Examples:
     show_default=True,
     help="Of the weights, the mini-batches and the upstream gradient.",
 )
-<<<<<<< HEAD
-def check(data: str, hidden: int, steps: int, seed: int) -> None:
-    """Check backpropagation against numerical differentiation.
-
-    The gradients of a two-layer network and its loss, on 3 images, in float64: first with random
-    weights, then again after some training. diff1 is the mean absolute difference, diff2 the
-    relative Euclidean one. Exits with 1 if a diff2 is 1e-7 or more.
-=======
 def check(
     file: str | None,
     shape: str | None,
@@ -91,24 +81,14 @@ def check(
     steps: int,
     seed: int,
 ) -> None:
-    r"""Check backpropagation against numerical differentiation.
+    """Check backpropagation against numerical differentiation.
 
     With a Python FILE: every class in it that has forward and backward; where a gradient is
     wrong, the report says why. FILE::Name checks one of them.
 
     Without: the gradients of a two-layer network and its loss, on 3 images, in float64: first
     with random weights, then again after some training. diff1 is the mean absolute difference,
-    diff2 the relative Euclidean one.
-
-    Exits with 1 if a gradient is wrong.
-
-    \b
-    Examples:
-      tarograd check
-      tarograd check mylayers.py
-      tarograd check mylayers.py::Conv --shape 2,3,7,6
-      tarograd check --hidden 20 --steps 2000 --seed 1
->>>>>>> b0c9c77 (The gradient checker that names the cause)
+    diff2 the relative Euclidean one. Exits with 1 if a gradient is wrong.
     """
     if file is not None:
         sys.exit(_check_file(file, shape, at, mode, seed, as_json))
@@ -129,7 +109,7 @@ def check(
 def _check_file(
     file: str, shape: str | None, at: str | None, mode: str, seed: int, as_json: bool
 ) -> int:
-    """Check the layers of a file; 1 if one is wrong, 2 if there is none."""
+    """Check the layers of a file; 1 if one is wrong."""
     name, _, only = file.partition("::")
     lengths = tuple(int(n) for n in shape.split(",")) if shape else None
     arrays = None
@@ -142,13 +122,13 @@ def _check_file(
     if as_json:
         plain = {n: json.loads(r.to_json()) if not isinstance(r, str) else r for n, r in found}
         click.echo(json.dumps(plain, indent=2, ensure_ascii=False))
-    else:
-        width = max(len(n) for n, _ in found)
-        for n, r in found:
-            cause = "" if isinstance(r, str) or not r.causes else r.causes[0].name
-            verdict = f"not checked: {r}" if isinstance(r, str) else r.verdict
-            click.echo(f"{n:<{width}}  {verdict}  {cause}".rstrip())
-        for _, r in found:
-            if not isinstance(r, str) and r.verdict != "right":
-                click.echo(f"\n{r}")
+        return int(any(not isinstance(r, str) and r.verdict == "wrong" for _, r in found))
+    width = max(len(n) for n, _ in found)
+    for n, r in found:
+        cause = "" if isinstance(r, str) or not r.causes else r.causes[0].name
+        verdict = f"not checked: {r}" if isinstance(r, str) else r.verdict
+        click.echo(f"{n:<{width}}  {verdict}  {cause}".rstrip())
+    for _, r in found:
+        if not isinstance(r, str) and r.verdict != "right":
+            click.echo(f"\n{r}")
     return int(any(not isinstance(r, str) and r.verdict == "wrong" for _, r in found))

@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from tarograd.backward import backpropagate
-from tarograd.checking.adapters.objects import input_names
+from tarograd.checking.adapters.objects import parameters_of
 from tarograd.checking.subject import Array, Values
 from tarograd.graph import Node, Operand, Primitive, context, topological_order
 from tarograd.tensor import Tensor
@@ -77,25 +77,28 @@ class GraphSubject:
         self.name = _name(subject)
         self.compute: Callable[..., Any] = self.layer if is_layer else subject
         given = [np.asarray(x.value if isinstance(x, Operand) else x) for x in inputs]
+        differentiated = len(given)
         if hasattr(self.layer, "objective"):
-            given[0] = self.layer.read(given[0])
-            self.compute = self.layer.objective if len(given) > 1 else self.layer
-        named = ("x", "t") if is_layer else input_names(subject, len(given))
-        self.inputs = tuple(named[i] if i < len(named) else f"x{i}" for i in range(len(given)))
-        if isinstance(subject, Primitive):
-            self.inputs = tuple(f"x{i}" for i in range(len(given)))
+            given[:1] = [self.layer.read(x) for x in given[:1]]
+            if len(given) > 1:
+                self.compute, differentiated = self.layer.objective, 1
+        self.inputs = _input_names(subject, len(given))
         self.values: dict[str, Array] = {}
         floats = []
         for i, (name, x) in enumerate(zip(self.inputs, given, strict=True)):
             self.values[name] = np.array(x, np.float64 if x.dtype.kind == "f" else None)
-            if x.dtype.kind == "f" and not (is_layer and i > 0):
+            if x.dtype.kind == "f" and i < differentiated:
                 floats.append(name)
         self.parameters = self.layer.named_parameters() if self.layer is not None else {}
         self.values |= {n: np.array(p.value) for n, p in self.parameters.items()}
-        self.leaves = (*floats, *self.parameters)
+        self.leaves = (*self.parameters, *floats)
         self.notes: list[str] = []
         if not self.leaves:
-            raise TypeError("check_gradients: there is no float input and no parameter to check")
+            listed = ", ".join(f"{x.dtype} {x.shape}" for x in given) or "none"
+            raise TypeError(
+                f"check_gradients({self.name}): nothing to differentiate: no parameter, and no "
+                f"float among the inputs ({listed}); whole numbers are data, write x.astype(float)"
+            )
 
     def fresh(self, values: Values | None = None, draw: int = 0) -> GraphRun:
         """One use."""
@@ -145,9 +148,14 @@ class GraphRun:
             if name in subject.leaves:
                 self.leaves[name] = Tensor(np.array(values[name]))
             given.append(self.leaves.get(name, values[name]))
-        with context(seed=self.draw, step=0):
+        with context(recording=True, seed=self.draw, step=0):
             y = subject.compute(*given)
         self.outputs = list(y) if isinstance(y, tuple | list) else [y]
+        for t in self.outputs:
+            if not isinstance(t, Tensor):
+                raise TypeError(
+                    f"check_gradients: a {type(t).__name__} came out, a Tensor is needed"
+                )
         return tuple(np.asarray(t.value) for t in self.outputs)
 
     def backward(self, upstream: tuple[Array, ...]) -> dict[str, Any]:
@@ -281,6 +289,16 @@ def _locked(x: Array) -> Array:
     array = np.array(x)
     array.flags.writeable = False
     return array
+
+
+def _input_names(subject: Any, count: int) -> tuple[str, ...]:
+    """What the subject itself calls its inputs, or their numbers."""
+    names = [p.name for p in parameters_of(getattr(subject, "call", subject))]
+    if isinstance(subject, Primitive):
+        names = []
+    parameters = subject.named_parameters() if hasattr(subject, "named_parameters") else {}
+    found = [*names, *(f"input {i}" for i in range(len(names), count))][:count]
+    return tuple(f"input {i}" if n in parameters else n for i, n in enumerate(found))
 
 
 def _name(subject: Any) -> str:
