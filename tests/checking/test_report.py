@@ -84,7 +84,7 @@ def test_right_backward_passes_are_called_right(name: str, seed: int) -> None:
     assert bool(report)
     assert report.verdict == "right"
     assert all(leaf.diff2 < 1e-7 for leaf in report.leaves.values())
-    assert {leaf.verdict for leaf in report.leaves.values()} == {"correct"}
+    assert {leaf.words for leaf in report.leaves.values()} == {"correct"}
     measured = [leaf for leaf in report.leaves.values() if leaf.analytic.size]
     assert all(np.any(leaf.numeric != 0) for leaf in measured)
     assert all(leaf.analytic.dtype == leaf.numeric.dtype == np.float64 for leaf in measured)
@@ -134,7 +134,8 @@ def test_a_gradient_that_is_k_times_the_right_one(k: float) -> None:
 def test_a_gradient_that_is_nearly_right_is_called_close_and_is_not_passed(k: float) -> None:
     report = tg.check_gradients(scaled(k), numbers(3, 4))
     assert report.leaves["x"].diff2 == pytest.approx(5e-7, rel=1e-3)
-    assert report.verdict == report.leaves["x"].verdict == "close"
+    assert report.leaves["x"].words == "close"
+    assert report.verdict == "wrong"
     assert not report
 
 
@@ -161,7 +162,7 @@ def test_only_the_wrong_leaf_is_accused() -> None:
     )
     layer = own(averaged_bias, numbers(3, 2), numbers(2))
     report = tg.check_gradients(layer, numbers(5, 3))
-    verdicts = {name: leaf.verdict for name, leaf in report.leaves.items()}
+    verdicts = {name: leaf.words for name, leaf in report.leaves.items()}
     assert verdicts == {"p.0": "correct", "p.1": "concerned", "x": "correct"}
     assert report.leaves["p.1"].diff2 == pytest.approx((1 - 1 / 5) / (1 + 1 / 5), rel=1e-9)
     assert report.verdict == "wrong"
@@ -175,7 +176,7 @@ def test_a_square_weight_that_is_not_transposed_is_found() -> None:
         vjp=(lambda g, y, x, w: g @ w, lambda g, y, x, w: x.T @ g),
     )
     report = tg.check_gradients(own(wrong, numbers(3, 3)), numbers(4, 3))
-    assert {name: leaf.verdict for name, leaf in report.leaves.items()} == {
+    assert {name: leaf.words for name, leaf in report.leaves.items()} == {
         **{"p.0": "correct", "x": "concerned"}
     }
 
@@ -214,18 +215,19 @@ def test_a_gradient_that_is_not_finite_is_wrong(value: float) -> None:
     broken = tg.Primitive("id", "id", np.positive, vjp=(spoiled,))
     report = tg.check_gradients(own(broken), numbers(2, 3))
     assert report.verdict == "wrong"
-    assert report.leaves["x"].verdict == "concerned"
+    assert report.leaves["x"].words == "concerned"
     assert "nan" in str(report)
 
 
 def test_a_function_that_is_not_finite_is_not_called_right() -> None:
     with np.errstate(invalid="ignore"):
         report = tg.check_gradients(lambda x: np.log(x), np.array([1.0, -1.0]))
-    assert report.verdict == "wrong"
+    assert report.verdict == "cannot tell"
 
 
 def leaf(analytic: Any, numeric: Any) -> LeafReport:
-    return LeafReport(np.array(analytic, float), np.array(numeric, float))
+    a, n = np.array(analytic, float), np.array(numeric, float)
+    return LeafReport("x", a.shape, analytic=a, numeric=n)
 
 
 def test_the_two_differences_are_the_mean_and_the_euclidean_one() -> None:
@@ -256,42 +258,33 @@ def test_the_relative_difference_does_not_depend_on_the_unit(unit: float) -> Non
 
 
 @pytest.mark.parametrize(
-    ("difference", "of_the_leaf", "of_all"),
+    ("difference", "words"),
     [
-        (0.0, "correct", "right"),
-        (0.99e-7, "correct", "right"),
-        (1.01e-7, "close", "close"),
-        (0.99e-5, "close", "close"),
-        (1.01e-5, "please check again", "wrong"),
-        (0.99e-3, "please check again", "wrong"),
-        (1.01e-3, "concerned", "wrong"),
-        (1.0, "concerned", "wrong"),
-        (float("nan"), "concerned", "wrong"),
+        (0.0, "correct"),
+        (0.99e-7, "correct"),
+        (1.01e-7, "close"),
+        (0.99e-5, "close"),
+        (1.01e-5, "please check again"),
+        (0.99e-3, "please check again"),
+        (1.01e-3, "concerned"),
+        (1.0, "concerned"),
     ],
 )
-def test_the_bounds_of_the_verdicts(difference: float, of_the_leaf: str, of_all: str) -> None:
+def test_the_textbooks_words(difference: float, words: str) -> None:
     one = leaf([1 + difference], [1 - difference])
-    assert one.diff2 == pytest.approx(difference, rel=1e-6, nan_ok=True)
-    assert one.verdict == of_the_leaf
-    perfect = leaf([1.0], [1.0])
-    for leaves in ({"a": one}, {"a": one, "b": perfect}, {"a": perfect, "b": one}):
-        report = GradientReport("net", leaves)
-        assert report.verdict == of_all
-        assert bool(report) == (of_all == "right")
+    assert one.diff2 == pytest.approx(difference, rel=1e-6)
+    assert one.words == words
 
 
-def test_the_worst_leaf_decides_also_beside_nan() -> None:
-    good, bad, broken = leaf([1.0], [1.0]), leaf([1.0], [-1.0]), leaf([np.nan], [1.0])
-    for leaves in ([good, broken, bad], [broken, good], [bad, broken, good]):
-        assert GradientReport("net", dict(zip("abc", leaves, strict=False))).verdict == "wrong"
-
-
-def test_the_report_is_a_table() -> None:
-    report = GradientReport("net", {"w1": leaf([3.0], [1.0]), "long.name": leaf([1.0], [1.0])})
+def test_a_right_report_is_a_table() -> None:
+    leaves = {"w1": leaf([3.0], [3.0]), "long.name": leaf([1.0], [1.0])}
+    for name, one in leaves.items():
+        one.name = name
+    report = GradientReport("net", leaves=leaves)
     assert str(report).splitlines() == [
-        "WRONG: the gradients of net",
+        "RIGHT: the gradients of net",
         "             diff1     diff2     verdict",
-        "  w1         2.00e+00  5.00e-01  concerned",
+        "  w1         0.00e+00  0.00e+00  correct",
         "  long.name  0.00e+00  0.00e+00  correct",
     ]
 
@@ -368,7 +361,6 @@ def test_what_was_checked_is_named() -> None:
         (nn.ReLU(), ([1, 2],), r"ReLU\(\).*nothing to differentiate.*astype\(float\)"),
         (lambda: tg.Tensor(1.0), (), r"no float among the inputs \(none\)"),
         (lambda x: 3.0, (1.0,), "a float came out, a Tensor is needed"),
-        (lambda x: [x], (1.0,), "a list came out, a Tensor is needed"),
         ("net", (1.0,), r"check_gradients\('net'\): a layer, network or function"),
         (nn.ReLU, (1.0,), "a layer, network or function is needed"),
         (None, (1.0,), r"check_gradients\(None\)"),
@@ -384,5 +376,7 @@ def test_what_cannot_be_checked_is_refused(
 
 def test_a_rule_that_gives_another_shape_is_named() -> None:
     summed = tg.Primitive("double", "2x", lambda x: 2 * x, vjp=(lambda g, y, x: 2 * g.sum(),))
-    with pytest.raises(ValueError, match=r"'double'.*shape \(\).*shape \(2, 3\)"):
-        tg.check_gradients(own(summed), numbers(2, 3))
+    report = tg.check_gradients(own(summed), numbers(2, 3))
+    assert report.verdict == "wrong"
+    assert report.causes[0].name == "shape"
+    assert "'double'" in report.causes[0].why

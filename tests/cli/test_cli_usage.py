@@ -136,7 +136,7 @@ WRONG = {
     "resume elsewhere": (("train", "--resume", "{empty}", "--out", "x"), "without --out"),
     "check of unknown data": (("check", "--data", "nothing"), "the name of a data set"),
     "check without neurons": (("check", "--hidden", "0"), "0 is not in the range 1<=x<=1000"),
-    "check with an argument": (("check", "digits"), "unexpected extra argument (digits)"),
+    "check with an argument": (("check", "digits"), "digits: a Python file (.py) is needed"),
     "predict without anything": (("predict",), "Missing argument 'MODEL'"),
     "predict without an image": (("predict", "{empty}"), "Missing argument 'IMAGES...'"),
     "predict without a model": (("predict", "{empty}", "x.png"), "best.safetensors: No such file"),

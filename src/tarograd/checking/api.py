@@ -63,7 +63,7 @@ def check_gradients(
     """
     if mode not in MODES:
         raise ValueError(f"mode={mode!r}: it is one of {', '.join(MODES)}")
-    adapted = adapt(subject, inputs, grad, params)
+    adapted = adapt(subject, inputs, grad, params, seed)
     seconds = float("inf") if budget is None else budget
     return Check(adapted, mode, seed, strict, seconds).run()
 
@@ -73,8 +73,15 @@ def adapt(
     inputs: tuple[Any, ...],
     grad: Callable[..., Any] | None,
     params: Mapping[str, str] | None,
+    seed: int,
 ) -> Subject:
     """The adapter for what was given."""
+    checked = callable(subject) or callable(getattr(subject, "forward", None))
+    if not checked or isinstance(subject, type):
+        raise TypeError(
+            f"check_gradients({subject!r}): a layer, network or function is needed, or an object "
+            "with forward and backward"
+        )
     if grad is not None:
         return FunctionSubject(subject, grad, inputs)
     given = {type(x).__module__.partition(".")[0] for x in inputs}
@@ -86,12 +93,7 @@ def adapt(
     if made_by & {"jax", "jaxlib"} or given & {"jax", "jaxlib"}:
         return JaxSubject(subject, inputs)
     if hasattr(subject, "named_parameters") or isinstance(subject, Primitive):
-        return GraphSubject(subject, inputs)
+        return GraphSubject(subject, inputs, seed)
     if callable(getattr(subject, "forward", None)) and callable(getattr(subject, "backward", None)):
         return ObjectSubject(subject, inputs, params)
-    if not callable(subject) or isinstance(subject, type):
-        raise TypeError(
-            f"check_gradients({subject!r}): a layer, network or function is needed, or an object "
-            "with forward and backward"
-        )
-    return GraphSubject(subject, inputs)
+    return GraphSubject(subject, inputs, seed)

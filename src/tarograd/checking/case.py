@@ -11,7 +11,7 @@ from tarograd.checking.points import elsewhere, runs
 from tarograd.checking.projection import slopes
 from tarograd.checking.subject import Array, Values, rms
 
-FIRST = 0.02  # single elements are moved less than whole leaves, and so need fewer rungs
+FIRST = 0.5  # of the size of the leaf: far enough for the smallest gradients
 MATRIX = 2_000_000  # elements of a Jacobian that is kept
 OUTPUTS = 600  # up to so many backward passes are made to know the claimed Jacobian
 
@@ -30,7 +30,7 @@ def columns(bench: Bench, leaf: str, flat_indices: Array, c: Array) -> tuple[Arr
     typical = rms(x)
     for k, i in enumerate(flat_indices):
         step = np.zeros(x.shape)
-        size = max(abs(float(x.reshape(-1)[i])), 0.1 * typical)
+        size = max(abs(float(x.reshape(-1)[i])), typical)
         step.reshape(-1)[i] = size
         one = slopes(bench.evaluate, bench.values, {leaf: step}, bench.noise, FIRST)
         found[:, k] = (one.value if keep else np.sum(c * one.value)) / size

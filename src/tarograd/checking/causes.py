@@ -37,7 +37,10 @@ ELEMENTS = 4096
 def name_cause(case: Case) -> Cause:
     """The first rule whose experiment confirms it, or an honest `unclassified`."""
     for rule in RULES:
-        found = rule(case)
+        try:
+            found = rule(case)
+        except (ValueError, IndexError, TypeError, ArithmeticError, np.linalg.LinAlgError):
+            continue  # an experiment at a point or shape that the subject can't take
         if found is not None:
             return found
     return Cause("unclassified", case.leaf, "wrong in no way that is known here", seen(case), "", 0)

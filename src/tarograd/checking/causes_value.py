@@ -60,7 +60,7 @@ def _side(
     case: Case, rows: bool, wrong: Array, judged: Array, ratio: Array, along: Array
 ) -> str | None:
     """Whether what is wrong lies beyond a threshold of the value, with one constant slope."""
-    if not np.all(along[wrong]) or not np.any(judged & ~wrong):
+    if not np.any(wrong) or not np.all(along[wrong]) or not np.any(judged & ~wrong):
         return None
     steep = ratio[wrong]
     finite = np.isfinite(steep)

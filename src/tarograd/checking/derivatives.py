@@ -164,7 +164,14 @@ class Derivatives:
             return node
         if bench.values[leaf].size > ELEMENTS:
             return sampled_cause(self.report.leaves[leaf])
-        cause = name_cause(Case(bench, leaf))
+        case = Case(bench, leaf)
+        if not np.any(case.wrong):
+            self.report.leaves[leaf].verdict = UNKNOWN
+            self.report.leaves[
+                leaf
+            ].reason = f"{leaf}: along random directions it differs, element by element it does not"
+            return None
+        cause = name_cause(case)
         return None if cause.name == "unclassified" and self.probes.causes else cause
 
     def _node(self, bench: Bench) -> Cause | None:
@@ -186,6 +193,8 @@ class Derivatives:
         """Enter a wrong leaf, unless the mismatch is small enough to be meant."""
         short = self.probes.short()
         gap = severity(found)
+        if found.verdict == UNKNOWN:
+            return
         if found.name in short:
             cause = Cause(
                 "downcast",

@@ -185,7 +185,25 @@ class Check:
     def _derivatives(self) -> Derivatives:
         return Derivatives(self.bench, self.probes, self.report, self.mode, self.strict)
 
+    def _mark(self) -> None:
+        """Enter the leaves that no comparison entered, and what was seen in the outputs."""
+        for n in self.subject.leaves:
+            x = self.bench.values[n]
+            if not x.size:  # nothing that could be wrong
+                self.report.leaves[n] = LeafReport(n, x.shape, analytic=x, numeric=x)
+        named = {n for c in self.report.causes for n in c.leaf.split(", ")}
+        for n, leaf in self.report.leaves.items():
+            if n in named:
+                leaf.verdict = WRONG
+        count = int(np.count_nonzero(np.isnan(self.bench.y)))
+        if count and self.report.leaves:
+            self.report.notes.append(f"forward gives NaN in {count} of {self.bench.y.size} outputs")
+            for leaf in self.report.leaves.values():
+                if leaf.verdict == RIGHT:
+                    leaf.verdict, leaf.reason = UNKNOWN, "forward gives NaN"
+
     def _conclude(self) -> None:
+        self._mark()
         verdicts = [leaf.verdict for leaf in self.report.leaves.values()]
         if self.report.causes or WRONG in verdicts:
             self.report.verdict = WRONG

@@ -9,9 +9,13 @@ from typing import Any
 
 import numpy as np
 
-GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 OPAQUE = (np.ndarray, np.generic, str, bytes, int, float, complex, ModuleType, type(None))
 OBJECTS = 20_000  # that are looked at; a subject with more has its generators near the top
+
+
+def kinds() -> tuple[type, ...]:
+    """The classes of generators; a function, because NumPy loads them when they are first named."""
+    return (np.random.Generator, np.random.RandomState, random.Random)
 
 
 def reachable(*roots: Any) -> list[Any]:
@@ -33,7 +37,7 @@ def reachable(*roots: Any) -> list[Any]:
         if isinstance(x, OPAQUE) or id(x) in seen:
             continue
         seen.add(id(x))
-        if isinstance(x, GENERATORS):
+        if isinstance(x, kinds()):
             found.append(x)
         else:
             stack.extend(inside(x))
@@ -56,7 +60,7 @@ def inside(x: Any) -> Iterator[Any]:
             except ValueError:  # a cell that is not filled yet
                 continue
         used = (x.__globals__.get(name) for name in x.__code__.co_names)
-        yield from (g for g in used if isinstance(g, (*GENERATORS, FunctionType, type)))
+        yield from (g for g in used if isinstance(g, (*kinds(), FunctionType, type)))
     elif isinstance(x, type):
         if x.__module__.partition(".")[0] not in ("builtins", "numpy", "torch", "jax"):
             yield from vars(x).values()

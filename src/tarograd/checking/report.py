@@ -13,6 +13,7 @@ from tarograd.checking.subject import Array
 LINES, WIDTH = 40, 100
 CORRECT, CHECK_AGAIN, CONCERNED = 1e-7, 1e-5, 1e-3  # the textbook's bounds for diff2
 SHOWN = 5
+ROWS = 15
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ class LeafReport:
     verdict: str = "right"
     error: float = 0.0
     bound: float = 0.0
-    analytic: Array | None = None
-    numeric: Array | None = None
+    analytic: Any = None
+    numeric: Any = None
     uncertainty: Array | None = None
     reason: str = ""
 
@@ -90,16 +91,22 @@ class LeafReport:
         if self.numeric is None or self.analytic is None:
             return float("nan")
         known = ~np.isnan(self.numeric)
-        a, n = self.analytic[known], self.numeric[known]
-        gap = float(np.linalg.norm(a - n))
-        return gap / float(np.linalg.norm(a) + np.linalg.norm(n)) if gap else 0.0
+        both = np.stack([self.analytic[known], self.numeric[known]])
+        largest = np.max(np.abs(both), initial=0)
+        if not largest:
+            return 0.0
+        with np.errstate(all="ignore"):  # a gradient that is not finite gives NaN
+            a, n = both / largest  # so that no square is too large or too small for a float
+            return float(np.linalg.norm(a - n) / (np.linalg.norm(a) + np.linalg.norm(n)))
 
     @property
     def words(self) -> str:
         """What the textbook says to this `diff2`."""
         diff2 = self.diff2
-        if np.isnan(diff2):
+        if self.verdict == "cannot tell" or (self.numeric is None and np.isnan(diff2)):
             return self.verdict
+        if np.isnan(diff2):
+            return "concerned"
         if diff2 > CONCERNED:
             return "concerned"
         if diff2 > CHECK_AGAIN:
@@ -194,7 +201,9 @@ class GradientReport:
         return json.dumps(_finite(plain), indent=2, ensure_ascii=False, allow_nan=False)
 
     def __str__(self) -> str:
-        lines = [self._title()]
+        lines = [f"{self.verdict.upper()}: the gradients of {self.subject}"]
+        if self.verdict != "right":
+            lines += _wrapped("", self._summary())
         for cause in self.causes[:3]:
             lines += _lines_of(cause)
         if len(self.causes) > 3:
@@ -207,20 +216,16 @@ class GradientReport:
             lines = [*lines[: LINES - 1], f"  … {len(lines) - LINES + 1} more lines"]
         return "\n".join(lines)
 
-    def _title(self) -> str:
-        figures = f"seed {self.seed}, {self.precision}, {self.forwards} forwards"
-        figures += f", {self.seconds * 1e3:.0f} ms"
-        if self.verdict == "right":
-            return f"RIGHT: the gradients of {self.subject}"
-        if self.verdict == "wrong":
-            bad = [n for n, leaf in self.leaves.items() if leaf.verdict == "wrong"]
-            of = ", ".join(bad[:4]) + (" …" if len(bad) > 4 else "")
-            return (
-                f"WRONG: {self.subject}.backward{f', gradient of {of}' if of else ''} ({figures})"
-            )
+    def _summary(self) -> str:
+        """Which leaves, or why it can't be told; and how it was found."""
+        bad = [n for n, leaf in self.leaves.items() if leaf.verdict == "wrong"]
         reasons = [leaf.reason for leaf in self.leaves.values() if leaf.reason]
-        why = f": {reasons[0]}" if reasons else ""
-        return f"CANNOT TELL: the gradients of {self.subject}{why} ({figures})"
+        if self.verdict == "wrong":
+            what = f"wrong: {', '.join(bad[:4])}{' …' if len(bad) > 4 else ''}; " if bad else ""
+        else:
+            what = f"{reasons[0]}; " if reasons else ""
+        figures = f"seed {self.seed}, {self.precision}, {self.forwards} forwards"
+        return f"{what}{figures}, {self.seconds * 1e3:.0f} ms"
 
     def _worst_elements(self) -> list[str]:
         for name, leaf in self.leaves.items():
@@ -235,17 +240,18 @@ class GradientReport:
     def _table(self) -> list[str]:
         if not self.leaves:
             return []
-        order = {"wrong": 0, "cannot tell": 1, "right": 2}
-        leaves = sorted(self.leaves.values(), key=lambda leaf: order[leaf.verdict])
-        width = max(len(leaf.name) for leaf in leaves[:15])
+        leaves = list(self.leaves.values())
+        if len(leaves) > ROWS:  # worst first, and no more than fit
+            order = {"wrong": 0, "cannot tell": 1, "right": 2}
+            leaves = sorted(leaves, key=lambda leaf: order[leaf.verdict])
+        width = max(len(leaf.name) for leaf in leaves[:ROWS])
         rows = [
-            f"  {leaf.name:<{width}}  {leaf.diff1:<9.2e} {leaf.diff2:<9.2e} "
-            f"{leaf.digits:>6.0f}  {leaf.words if leaf.verdict == 'right' else leaf.verdict}"
-            for leaf in leaves[:15]
+            f"  {leaf.name:<{width}}  {leaf.diff1:.2e}  {leaf.diff2:.2e}  {leaf.words}"
+            for leaf in leaves[:ROWS]
         ]
-        if len(leaves) > 15:
-            rows.append(f"  … and {len(leaves) - 15} more, none worse")
-        return [f"  {'':<{width}}  diff1     diff2     digits  verdict", *rows]
+        if len(leaves) > ROWS:
+            rows.append(f"  … and {len(leaves) - ROWS} more, none worse")
+        return [f"  {'':<{width}}  diff1     diff2     verdict", *rows]
 
 
 def _lines_of(cause: Cause) -> list[str]:

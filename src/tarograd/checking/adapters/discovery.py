@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tarograd.checking.randomness import GENERATORS, OPAQUE
+from tarograd.checking.randomness import OPAQUE, kinds
 from tarograd.checking.subject import Array
 
 Path = tuple[tuple[str, Any], ...]  # ("attr", name) or ("item", key), from the object inwards
@@ -74,7 +74,7 @@ def fields(x: Any) -> list[tuple[tuple[str, Any], Any]]:
         return [(("item", k), v) for k, v in x.items()]
     if isinstance(x, list | tuple):
         return [(("item", i), v) for i, v in enumerate(x)]
-    if isinstance(x, (*OPAQUE, *GENERATORS, type)) or (callable(x) and not hasattr(x, "__dict__")):
+    if isinstance(x, (*OPAQUE, *kinds(), type)) or (callable(x) and not hasattr(x, "__dict__")):
         return []
     own = list(getattr(x, "__dict__", {}).items())
     slots = [s for t in type(x).__mro__ for s in getattr(t, "__slots__", ())]

@@ -67,11 +67,13 @@ class GraphSubject:
         subject: a layer, a network (checked with its loss if targets are given), a primitive, or
             a function of Tensors.
         inputs: its inputs.
+        seed: of the masks that it draws.
     """
 
     takes_upstream = True
 
-    def __init__(self, subject: Any, inputs: Sequence[Any]) -> None:
+    def __init__(self, subject: Any, inputs: Sequence[Any], seed: int = 0) -> None:
+        self.seed = seed
         is_layer = hasattr(subject, "named_parameters")
         self.layer = cast(Any, subject.astype(np.float64) if is_layer else None)
         self.name = _name(subject)
@@ -148,7 +150,7 @@ class GraphRun:
             if name in subject.leaves:
                 self.leaves[name] = Tensor(np.array(values[name]))
             given.append(self.leaves.get(name, values[name]))
-        with context(recording=True, seed=self.draw, step=0):
+        with context(recording=True, seed=(subject.seed + self.draw) % 2**64, step=0):
             y = subject.compute(*given)
         self.outputs = list(y) if isinstance(y, tuple | list) else [y]
         for t in self.outputs:
@@ -304,4 +306,4 @@ def _input_names(subject: Any, count: int) -> tuple[str, ...]:
 def _name(subject: Any) -> str:
     if hasattr(subject, "named_parameters"):
         return repr(subject)
-    return str(getattr(subject, "__name__", None) or getattr(subject, "name", repr(subject)))
+    return str(getattr(subject, "__name__", None) or repr(subject))
