@@ -51,7 +51,9 @@ class Derivatives:
             found = self._leaf(bench, leaf, judged)
             if found.verdict == WRONG:
                 cause = self.diagnose(bench, leaf)
-                self._wrong(found, cause)
+                vague = cause is None or cause.name == "unclassified"
+                if not (vague and judged.left_out and self._right_beside(bench, leaf, found)):
+                    self._wrong(found, cause)
         explained = any(leaf.verdict == WRONG for leaf in self.report.leaves.values())
         if MODES[self.mode] >= MODES["default"] and not explained and not self.report.causes:
             self._elsewhere()
@@ -127,6 +129,14 @@ class Derivatives:
         self._elements(self.beside.get(leaf, bench), found)
         return found
 
+    def _right_beside(self, bench: Bench, leaf: str, found: LeafReport) -> bool:
+        """Whether a mismatch among kinks, which nothing explains, is gone beside them."""
+        beside = runs(bench, nudged(bench))
+        if beside is None or self._judge(beside, (leaf,)).verdict != RIGHT:
+            return False
+        found.verdict, found.reason = UNKNOWN, f"{leaf}: right beside the kinks, not on them"
+        return True
+
     def _elements(self, bench: Bench, found: LeafReport) -> None:
         """Some elements one by one: all of a wrong or small leaf, a sample of others."""
         x = bench.values[found.name]
@@ -165,7 +175,7 @@ class Derivatives:
         if bench.values[leaf].size > ELEMENTS:
             return sampled_cause(self.report.leaves[leaf])
         case = Case(bench, leaf)
-        if not np.any(case.wrong):
+        if not np.any(case.wrong) and leaf not in self.probes.short():
             self.report.leaves[leaf].verdict = UNKNOWN
             self.report.leaves[
                 leaf

@@ -236,13 +236,14 @@ class Probes:
         sums = {n: b1[n] + 2 * b2[n] for n in b1}
         large, small = bench.gradients(1e4 * c1), bench.gradients(1e-4 * c1)
         short, shaken = self.short(), bench.gradients(c1, bench.jittered())
+        largest = max(float(np.max(np.abs(np.nan_to_num(b)), initial=0)) for b in b1.values())
         for n in bench.leaves:
             if n in short or not all(
                 np.all(np.isfinite(b[n])) for b in (b1, b2, both, large, small)
             ):
                 continue
             size = max(float(np.max(np.abs(b), initial=0)) for b in (b1[n], 2 * b2[n], both[n]))
-            slack = self.tolerance * size
+            slack = self.tolerance * size + 1e-3 * self.tolerance * largest
             slack += 50 * float(np.max(np.nan_to_num(np.abs(shaken[n] - b1[n])), initial=0))
             if not size or (
                 np.all(np.abs(both[n] - sums[n]) <= slack)
