@@ -138,13 +138,18 @@ class Derivatives:
         return True
 
     def _elements(self, bench: Bench, found: LeafReport) -> None:
-        """Some elements one by one: all of a wrong or small leaf, a sample of others."""
+        """Some elements one by one: all of a wrong or small leaf, a sample of others.
+
+        The textbook's diff1 and diff2 of a network's loss are over all elements.
+        """
         x = bench.values[found.name]
         work, wrong = x.size + bench.y.size, found.verdict == WRONG
         most = {"quick": 4, "default": 12}.get(self.mode, 256)
         if wrong:
             most = ELEMENTS if x.size <= ELEMENTS else 64
         most = min(most, int((1e7 if wrong else 5e6) / work))
+        if bench.y.size == 1 and self.mode == "default" and x.size <= ELEMENTS:
+            most = ELEMENTS
         indices = np.arange(x.size)
         if x.size > most:
             indices = np.sort(bench.random.choice(x.size, most, replace=False))
@@ -176,10 +181,9 @@ class Derivatives:
             return sampled_cause(self.report.leaves[leaf])
         case = Case(bench, leaf)
         if not np.any(case.wrong) and leaf not in self.probes.short():
-            self.report.leaves[leaf].verdict = UNKNOWN
-            self.report.leaves[
-                leaf
-            ].reason = f"{leaf}: along random directions it differs, element by element it does not"
+            found = self.report.leaves[leaf]
+            found.verdict = UNKNOWN
+            found.reason = f"{leaf}: it differs along random directions, but not by elements"
             return None
         cause = name_cause(case)
         return None if cause.name == "unclassified" and self.probes.causes else cause
@@ -222,7 +226,7 @@ class Derivatives:
                 "few digits?); strict=True counts it as wrong"
             )
             return
-        if cause is not None:
+        if cause is not None and cause not in self.report.causes:
             self.report.causes.append(cause)
 
     def _elsewhere(self) -> None:
