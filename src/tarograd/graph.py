@@ -51,6 +51,13 @@ class Operand:
         """Compute `primitive` and remember that it was computed."""
         raise NotImplementedError
 
+    def check(self, test: Callable[[Array], None]) -> None:
+        """Let `test` look at the value, and raise if it is not as it should be.
+
+        The compiler's Operands run it again on each new value.
+        """
+        test(self.value)
+
 
 @dataclass(frozen=True, eq=False)
 class Primitive:

@@ -6,6 +6,9 @@ as Cast and Repeat nodes, so that it can be seen and the gradient takes the same
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,22 @@ from tarograd.graph import Array, Operand, Primitive
 from tarograd.ops import elementwise, shape
 
 NUMBERS = (bool, int, float)
+_tracer: ContextVar[Any] = ContextVar("tarograd tracer", default=None)
+
+
+def tracer(default: type[Operand]) -> Any:
+    """The class of the Operands computed here: while a function is compiled, one of its own."""
+    return _tracer.get() or default
+
+
+@contextmanager
+def tracing(kind: type[Operand]) -> Iterator[None]:
+    """Let the Operands computed in the `with` block be of another class."""
+    token = _tracer.set(kind)
+    try:
+        yield
+    finally:
+        _tracer.reset(token)
 
 
 def frozen(array: Array) -> Array:

@@ -154,7 +154,7 @@ def _start(directory: Path, options: dict[str, Any]) -> History:
     steps = 10000 if options["steps"] is None and options["epochs"] is None else options["steps"]
     data = datasets.load(options["data"], progress=not options["quiet"])
     return fit(
-        _network(data, options),
+        network_of(data, options),
         data,
         optimizer=recipe,
         batch_size=options["batch_size"],
@@ -168,7 +168,7 @@ def _start(directory: Path, options: dict[str, Any]) -> History:
     )
 
 
-def _network(data: Dataset, options: dict[str, Any]) -> Network:
+def network_of(data: Dataset, options: dict[str, Any]) -> Network:
     """The two-layer network, or one with as many hidden layers as `--layers` names."""
     inputs, seed = math.prod(data.train.images.shape[1:]), options["seed"]
     if options["layers"] is None:
