@@ -1,0 +1,110 @@
+"""Lower: the composites written out, so that what is left are loops, sums and products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tarograd.compiler.program import Program, Value, rebuilt
+from tarograd.compiler.rewrite import rewrite
+from tarograd.compiler.trace import trace
+from tarograd.graph import Primitive
+from tarograd.ops import elementwise, matmul, random, reduction, shape
+from tarograd.ops import reduction as r
+
+
+def _logsumexp(x: Any, *, axis: Any, keepdims: bool = True) -> Any:
+    top = x.max(axis=axis, keepdims=True)
+    top = np.where(np.abs(top) == np.inf, 0, top)
+    y = np.log(np.exp(x - top).sum(axis=axis, keepdims=True)) + top
+    kept = tuple(n for i, n in enumerate(x.shape) if i not in axis)
+    return y if keepdims else y.reshape(kept)
+
+
+def _log_softmax(x: Any, *, axis: int) -> Any:
+    return x - _logsumexp(x, axis=(axis,))
+
+
+def _softmax_with_loss(x: Any, t: Any) -> Any:
+    return -(t * _log_softmax(x, axis=1)).sum() / len(x)
+
+
+def _mean(x: Any, *, axis: Any, keepdims: bool) -> Any:
+    count = int(np.prod([x.shape[i] for i in axis]))
+    return r.sum(x, axis=axis, keepdims=keepdims) / count
+
+
+def _sum_to(x: Any, *, shape: tuple[int, ...]) -> Any:
+    new = x.ndim - len(shape)
+    stretched = (i + new for i, n in enumerate(shape) if n == 1 and x.shape[i + new] != 1)
+    return r.sum(x, axis=(*range(new), *stretched), keepdims=False).reshape(shape)
+
+
+def _clip(x: Any, *, low: float, high: float) -> Any:
+    return np.minimum(np.maximum(x, low), high)
+
+
+# Each in other primitives, with the operations of its closed form. One that is not here and that
+# the emitter does not know either cannot become machine code.
+LOWERED: dict[Primitive, Callable[..., Any]] = {
+    matmul.affine: lambda x, w, b: x @ w + b,
+    elementwise.relu: lambda x: np.maximum(x, 0),
+    elementwise.sigmoid: elementwise.sigmoid.forward,
+    elementwise.clip: _clip,
+    random.dropout: random.dropout.forward,
+    reduction.mean: _mean,
+    reduction.softmax: reduction.softmax.forward,
+    reduction.logsumexp: _logsumexp,
+    reduction.log_softmax: _log_softmax,
+    reduction.softmax_with_loss: _softmax_with_loss,
+    reduction.squared_error: lambda y, t: ((y - t) * (y - t)).sum() / (2 * len(y)),
+    shape.sum_to: _sum_to,
+}
+
+
+def lower(program: Program) -> Program:
+    """Write the composites out, and rewrite the result.
+
+    Example:
+        >>> import tarograd as tg
+        >>> print(lower(trace(tg.relu, {"apple": 100.0})))
+        v0 = input apple() float64
+        v1 = maximum(v0, 0) () float64
+        return v1
+    """
+
+    def change(value: Value, inputs: tuple[Any, ...]) -> Value:
+        if value.primitive in LOWERED:
+            return _written_out(value, inputs)
+        return replace(value, inputs=inputs)
+
+    return rewrite(rebuilt(program, change))
+
+
+def _written_out(value: Value, inputs: tuple[Any, ...]) -> Value:
+    """The value as its definition computes it, traced on zeros of the right shapes."""
+    assert value.primitive is not None
+    definition = LOWERED[value.primitive]
+    given = {f"x{i}": x for i, x in enumerate(inputs) if isinstance(x, Value)}
+    zeros = {k: np.zeros(x.shape, x.dtype) for k, x in given.items()}
+
+    def function(*tensors: Any) -> Any:
+        rest = iter(tensors)
+        mixed = (next(rest) if isinstance(x, Value) else x for x in inputs)
+        return definition(*mixed, **value.attributes)
+
+    with np.errstate(all="ignore"):
+        inner = trace(function, zeros)
+    places = {id(inner.inputs[k]): x for k, x in given.items()}
+    new: dict[int, Value] = {}
+    for v in inner.order():
+        if v.primitive is None:
+            new[id(v)] = places.get(id(v), v)
+        else:
+            mapped = tuple(new[id(x)] if isinstance(x, Value) else x for x in v.inputs)
+            new[id(v)] = replace(v, inputs=mapped, group=value.group)
+    result = new[id(inner.outputs["result"])]
+    return replace(result, name=value.name) if result.primitive else result
