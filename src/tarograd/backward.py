@@ -92,10 +92,11 @@ def _fitting(node: Node, x: Operand, share: Any) -> Any:
     """The share in the dtype of its input; a share of another shape is a wrong rule."""
     if not isinstance(share, SHARES):
         share = np.asarray(share)
-    value = x.value
-    if share.shape != value.shape:
+    shape = x.shape
+    if share.shape != shape:
         raise ValueError(
             f"the backward rule of {node.primitive.name!r} gives a gradient of shape {share.shape} "
-            f"to an input of shape {value.shape}; the two have to be equal"
+            f"to an input of shape {shape}; the two have to be equal"
         )
-    return share if share.dtype == value.dtype else share.astype(value.dtype)
+    dtype = x.dtype
+    return share if share.dtype == dtype else share.astype(dtype)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,12 +17,14 @@ from tarograd.graph import Array, Operand, Primitive
 from tarograd.ops import elementwise, shape
 
 NUMBERS = (bool, int, float)
+Kind = TypeVar("Kind", bound=Operand)
 _tracer: ContextVar[Any] = ContextVar("tarograd tracer", default=None)
 
 
-def tracer(default: type[Operand]) -> Any:
+def tracer(default: type[Kind]) -> type[Kind]:
     """The class of the Operands computed here: while a function is compiled, one of its own."""
-    return _tracer.get() or default
+    kind: type[Kind] = _tracer.get() or default
+    return kind
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from tarograd.training.fit import MAX_STEPS
 from tarograd.training.store import CURVE, saved_run
 
 MAX_SIZE = 1_000_000  # neurons of a layer
-ALWAYS = {"resume", "steps", "epochs", "quiet"}  # what may be said when a run goes on
+ALWAYS = {"resume", "steps", "epochs", "quiet", "eager"}  # what may be said when a run goes on
 EXAMPLES = """\b
 Examples:
   tarograd train
@@ -118,6 +118,7 @@ Examples:
     metavar="FOLDER",
     help="Go on with the run in this folder, as it was started.",
 )
+@click.option("--eager", is_flag=True, help="Run NumPy step by step, no machine code.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.pass_context
 def train(context: click.Context, /, **options: Any) -> None:
@@ -165,6 +166,7 @@ def _start(directory: Path, options: dict[str, Any]) -> History:
         validation=options["validation"],
         directory=directory,
         progress=not options["quiet"],
+        compiled=not options["eager"],
     )
 
 
@@ -211,4 +213,5 @@ def _resume(context: click.Context, directory: Path, options: dict[str, Any]) ->
         directory=directory,
         resume=True,
         progress=not options["quiet"],
+        compiled=not options["eager"],
     )

@@ -12,24 +12,16 @@ from tarograd.compiler.program import Program, Value, rebuilt
 from tarograd.compiler.rewrite import rewrite
 from tarograd.compiler.trace import trace
 from tarograd.graph import Primitive
-from tarograd.ops import elementwise, matmul, random, reduction, shape
+from tarograd.ops import arithmetic, elementwise, matmul, random, reduction, shape
 from tarograd.ops import reduction as r
 
 
-def _logsumexp(x: Any, *, axis: Any, keepdims: bool = True) -> Any:
+def _logsumexp(x: Any, *, axis: Any, keepdims: bool) -> Any:
     top = x.max(axis=axis, keepdims=True)
     top = np.where(np.abs(top) == np.inf, 0, top)
     y = np.log(np.exp(x - top).sum(axis=axis, keepdims=True)) + top
     kept = tuple(n for i, n in enumerate(x.shape) if i not in axis)
     return y if keepdims else y.reshape(kept)
-
-
-def _log_softmax(x: Any, *, axis: int) -> Any:
-    return x - _logsumexp(x, axis=(axis,))
-
-
-def _softmax_with_loss(x: Any, t: Any) -> Any:
-    return -(t * _log_softmax(x, axis=1)).sum() / len(x)
 
 
 def _mean(x: Any, *, axis: Any, keepdims: bool) -> Any:
@@ -58,8 +50,8 @@ LOWERED: dict[Primitive, Callable[..., Any]] = {
     reduction.mean: _mean,
     reduction.softmax: reduction.softmax.forward,
     reduction.logsumexp: _logsumexp,
-    reduction.log_softmax: _log_softmax,
-    reduction.softmax_with_loss: _softmax_with_loss,
+    reduction.log_softmax: reduction.log_softmax.forward,
+    reduction.softmax_with_loss: reduction.softmax_with_loss.forward,
     reduction.squared_error: lambda y, t: ((y - t) * (y - t)).sum() / (2 * len(y)),
     shape.sum_to: _sum_to,
 }
@@ -81,7 +73,29 @@ def lower(program: Program) -> Program:
             return _written_out(value, inputs)
         return replace(value, inputs=inputs)
 
-    return rewrite(rebuilt(program, change))
+    return rewrite(rebuilt(rewrite(rebuilt(program, change)), _sink))
+
+
+def _sink(value: Value, inputs: tuple[Any, ...]) -> Value:
+    """Images are given their other shape where they lie, not after they have been gathered."""
+    v = replace(value, inputs=inputs)
+    return _reshaped(v.operands[0], v.shape) or v if v.is_op(shape.reshape) else v
+
+
+def _reshaped(x: Value, dims: tuple[int, ...]) -> Value | None:
+    """A gathered input, perhaps cast and scaled, in another shape; None for anything else."""
+    if x.is_op(shape.index) and x.operands[0].primitive is None and len(x.operands) == 2:
+        images, rows = x.operands
+        if not dims or x.attributes["key"] != (shape.ARRAY,) or dims[0] != rows.shape[0]:
+            return None
+        whole = (images.shape[0], *dims[1:])
+        images = Value(whole, images.dtype, shape.reshape, (images,), {"shape": whole})
+        return replace(x, inputs=(images, rows), shape=dims)
+    if len(x.operands) != 1 or x.primitive not in (elementwise.cast, arithmetic.divide):
+        return None
+    inner = _reshaped(x.operands[0], dims)
+    mapped = tuple(inner if isinstance(i, Value) else i for i in x.inputs)
+    return None if inner is None else replace(x, inputs=mapped, shape=dims)
 
 
 def _written_out(value: Value, inputs: tuple[Any, ...]) -> Value:

@@ -125,11 +125,10 @@ class Plan:
         self.kernel: dict[int, Kernel] = {}
         self.position: dict[Kernel, int] = {}
         self.stored: dict[int, Value] = {}
+        self.wanted = {id(v) for v in self._arrays_wanted()}
         for v in self.order:
             if v.primitive is not None:
                 self._assign(v)
-        for v in program.outputs.values():
-            self._force(v)
         self._find_stored()
         self.buffers: dict[int, Buffer] = {}
         self.copies: list[tuple[Value, Value]] = []
@@ -142,8 +141,7 @@ class Plan:
         return id(v) in self.kernel
 
     def sources(self, v: Value, direct: bool = True) -> Iterator[tuple[Value, bool]]:
-        """The arrays and computed values behind the inputs of `v`, and whether the element that
-        is needed of them is that with the same index."""
+        """The arrays and computed values behind `v`, and whether the same index of them is read."""
         for x in v.operands:
             same = direct and v.primitive not in MOVERS and x.shape == v.shape
             if x.primitive is None or self.is_computed(x):
@@ -161,12 +159,13 @@ class Plan:
         assert v.primitive is not None
         if v.primitive in MOVERS:
             _check_mover(v)
-            x = v.operands[0]
-            if v.is_op(shape.repeat) and x.primitive is not None:
-                self._force_expensive(x)
+            if id(v) in self.wanted:
+                self._new("loop", v)
         elif v.primitive in ELEMENTWISE:
             needed = [(self.kernel[id(x)], same) for x, same in self.sources(v) if x.primitive]
             if not needed:
+                if id(v) in self.wanted:
+                    self._new("loop", v)
                 return
             last = max((k for k, _ in needed), key=self.position.__getitem__)
             fits = last.shape == v.shape and last.kind in ("loop", "matmul")
@@ -178,11 +177,8 @@ class Plan:
         elif v.primitive in REDUCTIONS:
             self._new("reduce", v)
         elif v.is_op(matmul.matmul) and len(v.shape) == 2 and v.dtype.kind == "f":
-            for x in v.operands:
-                self._force(self.base(x))
             self._new("matmul", v)
         elif v.is_op(random.bernoulli):
-            self._force(v.operands[0])
             self._new("draw", v)
         else:
             raise Untraceable(f"there is no kernel for {v.primitive.name} of shape {v.shape}")
@@ -193,16 +189,19 @@ class Plan:
             v = v.operands[0]
         return v
 
-    def _force(self, v: Value) -> None:
-        """Have it computed by a kernel and stored."""
-        if v.primitive is not None and not self.is_computed(v):
-            self._new("loop", v)
-
-    def _force_expensive(self, x: Value) -> None:
-        """What is repeated is computed once; moving and casting costs nothing."""
-        while x.primitive in MOVERS or x.is_op(elementwise.cast):
-            x = x.operands[0]
-        self._force(x)
+    def _arrays_wanted(self) -> Iterator[Value]:
+        """What has to be an array although it could be computed wherever it is read."""
+        yield from self.program.outputs.values()
+        for v in self.order:
+            if v.is_op(matmul.matmul):
+                yield from map(self.base, v.operands)
+            elif v.is_op(random.bernoulli):
+                yield v.operands[0]
+            elif v.is_op(shape.repeat):  # computed once; moving and casting costs nothing
+                x = v.operands[0]
+                while x.primitive in MOVERS or x.is_op(elementwise.cast):
+                    x = x.operands[0]
+                yield x
 
     def _find_stored(self) -> None:
         """Values that another kernel reads, or in another order, or that are results."""
@@ -238,6 +237,10 @@ class Plan:
             strides, nbytes, lanes = self._layout(v)
             self.buffers[id(v)] = Buffer("state", offset, strides, lanes)
             offset += nbytes
+        for v in self.order:  # the whole array in another shape: nothing has to move
+            if v.is_op(shape.reshape) and id(v.operands[0]) in self.external:
+                strides = tuple(prod(v.shape[i + 1 :]) for i in range(len(v.shape)))
+                self.buffers[id(v)] = Buffer(self.external[id(v.operands[0])], 0, strides, 1)
         self.sizes = {"state": offset}
 
     def _schedule(self) -> None:
@@ -251,6 +254,8 @@ class Plan:
             old = inputs.get(name)
             if old is None or new is old:
                 continue
+            if new.primitive is None and new.array is None:
+                raise Untraceable(f"the new value of {name!r} is another input as it is")
             writer = self.kernel.get(id(new))
             readers = {k for k, found in self.reads.items() if id(old) in found}
             in_place = writer is not None and id(new) not in self.buffers
@@ -314,5 +319,3 @@ def _check_mover(v: Value) -> None:
         gathered = key == (ARRAY,) and arrays[0].dtype.kind in "iu" and len(arrays[0].shape) == 1
         if not gathered:
             raise Untraceable(f"there is no kernel for the index {key} of shape {v.shape}")
-
-

@@ -15,7 +15,6 @@ from tarograd.compiler.llvm.words import (
     I8,
     I32,
     I64,
-    Unemittable,
     call,
     constant,
     fma,
@@ -27,6 +26,7 @@ from tarograd.compiler.llvm.words import (
 )
 from tarograd.compiler.plan import Kernel, Plan
 from tarograd.compiler.program import Value
+from tarograd.compiler.trace import Untraceable
 from tarograd.graph import Primitive
 from tarograd.ops import arithmetic, elementwise, shape
 
@@ -74,7 +74,7 @@ class Elements:
         if id(v) in self.plan.buffers and not self._mine(v):
             return self.load(v, places)
         if v.primitive is None:
-            raise Unemittable(f"{v!r} has no place")
+            raise Untraceable(f"{v!r} has no place")
         if v.primitive in MOVERS:
             return MOVERS[v.primitive](self, v, places)
         arguments = [
@@ -208,9 +208,14 @@ def _index(e: Elements, v: Value, places: list[Place]) -> Any:
     """The rows whose numbers stand in an array; the caller has checked these."""
     x, rows = v.operands
     if places[0].lanes > 1:
-        raise Unemittable("a gather along a vector")
+        raise Untraceable("a gather along a vector")
     row = e.at(rows, places[:1])
-    row = e.b.sext(row, I64) if row.type.width < 64 else row
+    if row.type.width < 64:
+        row = e.b.sext(row, I64) if rows.dtype.kind == "i" else e.b.zext(row, I64)
+    last = index(x.shape[0] - 1)
+    behind = e.b.add(row, index(x.shape[0]))
+    row = e.b.select(e.b.icmp_signed("<", row, index(0)), behind, row)
+    row = e.b.select(e.b.icmp_unsigned("<", row, last), row, last)  # whatever stands there
     return e.at(x, [Place(row), *places[1:]])
 
 
@@ -249,7 +254,7 @@ def _unified(b: Any, v: Value, arguments: list[Any]) -> list[Any]:
             if dtype.kind in "iu" and not np.can_cast(np.min_scalar_type(given), dtype):
                 info = np.iinfo(dtype)
                 if not info.min <= given <= info.max or given != int(given):
-                    raise Unemittable(f"the number {given} beside {dtype}")
+                    raise Untraceable(f"the number {given} beside {dtype}")
             number = bool(given) if choice else given
             x = constant(int(number) if dtype.kind in "iub" else number, type_of(dtype))
         elif not (v.is_op(elementwise.cast) or v.is_op(elementwise.logical_not)):
@@ -263,7 +268,7 @@ def converted(b: Any, x: Any, old: np.dtype[Any], new: np.dtype[Any]) -> Any:
     kind = shaped(type_of(new), x)
     if old == new:
         return x
-    if new == bool:
+    if new.kind == "b":
         zero = constant(0, x.type)
         unequal = b.fcmp_unordered if old.kind == "f" else b.icmp_unsigned
         return unequal("!=", x, zero)
@@ -272,8 +277,8 @@ def converted(b: Any, x: Any, old: np.dtype[Any], new: np.dtype[Any]) -> Any:
             return b.fpext(x, kind) if new.itemsize > old.itemsize else b.fptrunc(x, kind)
         return b.sitofp(x, kind) if old.kind == "i" else b.uitofp(x, kind)
     if old.kind == "f":
-        raise Unemittable(f"a cast from {old} to {new}")
-    if old != bool and new.itemsize <= old.itemsize:
+        raise Untraceable(f"a cast from {old} to {new}")
+    if old.kind != "b" and new.itemsize <= old.itemsize:
         return b.trunc(x, kind) if new.itemsize < old.itemsize else x
     return b.sext(x, kind) if old.kind == "i" else b.zext(x, kind)
 
@@ -283,7 +288,7 @@ def _arithmetic(of_floats: str, of_integers: str) -> Emit:
         if v.dtype.kind == "f":
             return getattr(b, of_floats)(*x)
         if not of_integers or v.dtype == bool:
-            raise Unemittable(f"{v.primitive.name if v.primitive else ''} of {v.dtype}")
+            raise Untraceable(f"{v.primitive.name if v.primitive else ''} of {v.dtype}")
         return getattr(b, of_integers)(*x)
 
     return emit
@@ -339,7 +344,7 @@ def _sign(b: Any, v: Value, x: list[Any]) -> Any:
 def _float(function: Callable[[Any, Any], Any]) -> Emit:
     def emit(b: Any, v: Value, x: list[Any]) -> Any:
         if v.dtype not in (np.float32, np.float64):
-            raise Unemittable(f"{v.primitive.name if v.primitive else ''} of {v.dtype}")
+            raise Untraceable(f"{v.primitive.name if v.primitive else ''} of {v.dtype}")
         return function(b, x[0])
 
     return emit
@@ -352,7 +357,7 @@ def _not(b: Any, v: Value, x: list[Any]) -> Any:
 
 def _power(b: Any, v: Value, x: list[Any]) -> Any:
     if v.dtype.kind != "f":
-        raise Unemittable(f"power of {v.dtype}")
+        raise Untraceable(f"power of {v.dtype}")
     return call(b, "pow", *x)
 
 

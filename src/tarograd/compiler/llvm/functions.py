@@ -14,7 +14,10 @@ from llvmlite import ir
 
 from tarograd.compiler.llvm.words import I32, I64, call, constant, element, fma, shaped
 
-LN2 = {32: (0.693359375, -2.12194440054690583e-4), 64: (6.93147180369123816490e-01, 1.90821492927058770002e-10)}
+LN2 = {
+    32: (0.693359375, -2.12194440054690583e-4),
+    64: (6.93147180369123816490e-01, 1.90821492927058770002e-10),
+}
 LOG2E = 1.4426950408889634
 
 
@@ -47,13 +50,14 @@ def _power_of_two(b: Any, n: Any, like: Any) -> Any:
 
 
 def _reduced(b: Any, x: Any) -> tuple[Any, Any, Any]:
-    """n and r with x = n log 2 + r, |r| ≤ log 2 / 2; and n as an integer, 0 for NaN."""
+    """R with x = n log 2 + r, |r| ≤ log 2 / 2; what r lost by rounding; the integer n."""
     n = call(b, "rint", b.fmul(x, constant(LOG2E, x.type)))
     high, low = LN2[_bits(x)]
-    r = fma(b, n, constant(-high, x.type), x)
-    r = fma(b, n, constant(-low, x.type), r)
+    first, low = fma(b, n, constant(-high, x.type), x), constant(-low, x.type)
+    r = fma(b, n, low, first)
+    lost = fma(b, n, low, b.fsub(first, r))
     safe = b.select(b.fcmp_ordered("ord", n, n), n, constant(0.0, x.type))
-    return n, r, b.fptosi(safe, _integer(x))
+    return r, lost, b.fptosi(safe, _integer(x))
 
 
 def _clamped(b: Any, x: Any, low: float, high: float) -> Any:
@@ -66,7 +70,7 @@ def exp(b: Any, x: Any) -> Any:
     """e^x: 2^n e^r. The scaling is done in two steps, so that 2^n itself cannot overflow."""
     single = _bits(x) == 32
     x = _clamped(b, x, *((-104.0, 89.0) if single else (-746.0, 710.0)))
-    _, r, n = _reduced(b, x)
+    r, _, n = _reduced(b, x)
     p = _polynomial(b, r, [1 / math.factorial(k) for k in range(8 if single else 14)])
     half = b.ashr(n, constant(1, n.type))
     p = b.fmul(p, _power_of_two(b, half, x))
@@ -74,20 +78,23 @@ def exp(b: Any, x: Any) -> Any:
 
 
 def tanh(b: Any, x: Any) -> Any:
-    """t / (t + 2) with t = e^(2|x|) - 1, which stays exact near 0."""
+    """T / (t + 2) with t = e^(2|x|) - 1, which stays exact near 0; 1 - 2 / (t + 2) beyond ½."""
     single = _bits(x) == 32
     size = _clamped(b, call(b, "fabs", x), 0.0, 10.0 if single else 20.0)
     doubled = b.fadd(size, size)
-    _, r, n = _reduced(b, doubled)
+    r, lost, n = _reduced(b, doubled)
     series = [1 / math.factorial(k + 2) for k in range(7 if single else 13)]
-    small = fma(b, b.fmul(r, r), _polynomial(b, r, series), r)
+    small = b.fadd(r, fma(b, b.fmul(r, r), _polynomial(b, r, series), lost))
     scale = _power_of_two(b, n, x)
     t = fma(b, small, scale, b.fsub(scale, constant(1.0, x.type)))
-    return call(b, "copysign", b.fdiv(t, b.fadd(t, constant(2.0, x.type))), x)
+    two, large = constant(2.0, x.type), b.fcmp_ordered(">", size, constant(0.5, x.type))
+    share = b.fdiv(b.select(large, two, t), b.fadd(t, two))
+    y = b.select(large, b.fsub(constant(1.0, x.type), share), share)
+    return call(b, "copysign", y, x)
 
 
 def log(b: Any, x: Any) -> Any:
-    """k log 2 + log(1 + f) with √½ ≤ 1 + f < √2, the series in f / (2 + f)."""
+    """The logarithm: k log 2 and the series in f / (2 + f), with x = 2^k (1 + f), |f| < ½."""
     single, kind, shift = _bits(x) == 32, _integer(x), _mantissa(x)
     zero, tiny = constant(0.0, x.type), 2.0**-126 if single else 2.0**-1022
     subnormal = b.fcmp_ordered("<", x, constant(tiny, x.type))

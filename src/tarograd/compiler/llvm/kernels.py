@@ -13,7 +13,6 @@ from tarograd.compiler.llvm.philox import draw_kernel
 from tarograd.compiler.llvm.words import (
     I64,
     POINTER,
-    Unemittable,
     accumulate,
     across,
     constant,
@@ -24,6 +23,7 @@ from tarograd.compiler.llvm.words import (
 )
 from tarograd.compiler.plan import Kernel, Plan, lanes_of
 from tarograd.compiler.program import Value
+from tarograd.compiler.trace import Untraceable
 from tarograd.ops import arithmetic, elementwise, reduction, shape
 
 Dims = tuple[int, ...]
@@ -107,7 +107,7 @@ def _identity(v: Value) -> Any:
     if v.is_op(reduction.sum):
         return 0
     if v.dtype.kind != "f":
-        raise Unemittable(f"{v.primitive.name if v.primitive else ''} of {v.dtype}")
+        raise Untraceable(f"{v.primitive.name if v.primitive else ''} of {v.dtype}")
     return float("-inf") if v.is_op(reduction.max) else float("inf")
 
 
@@ -178,5 +178,3 @@ def _masked(b: Any, value: Any, place: Place, length: int, like: Any, v: Value) 
         "<", b.add(splat(b, place.first, n), numbers), constant(length, numbers.type)
     )
     return b.select(inside, value, constant(_identity(v), value.type))
-
-

@@ -11,9 +11,10 @@ import numpy as np
 from llvmlite import binding, ir
 
 from tarograd.compiler.llvm.kernels import block_names, emit_kernel
-from tarograd.compiler.llvm.words import I8, I64, POINTER, Unemittable, index
+from tarograd.compiler.llvm.words import I8, I64, POINTER, index
 from tarograd.compiler.plan import ALIGNMENT, Buffer, Plan
 from tarograd.compiler.program import Program, Value
+from tarograd.compiler.trace import Untraceable
 from tarograd.graph import Array
 
 LOOP = "tarograd_run"
@@ -112,7 +113,12 @@ def _emit_loop(module: Any, plan: Plan, kernels: list[Any]) -> None:
     for new, old in plan.copies:
         size = _span(plan, old)
         buffer = plan.buffers[id(new)]
-        _copy(b, _address(b, plan, old, blocks[0]), _address(b, plan, new, blocks[names.index(buffer.block)]), size)
+        _copy(
+            b,
+            _address(b, plan, old, blocks[0]),
+            _address(b, plan, new, blocks[names.index(buffer.block)]),
+            size,
+        )
     if "loss" in plan.program.outputs and not first.shape:
         width = first.dtype.itemsize
         place = b.gep(losses, [b.mul(i, index(width))], source_etype=I8)
@@ -174,7 +180,7 @@ class Native:
         state: the block of another Native whose inputs are laid out the same, to share it.
 
     Raises:
-        Untraceable, Unemittable: if there is a primitive that no kernel computes.
+        Untraceable: if there is a primitive that no kernel computes.
     """
 
     def __init__(
@@ -194,7 +200,7 @@ class Native:
         self._function = ctypes.CFUNCTYPE(None, *kinds)(address)
         self.state = aligned(self.plan.sizes["state"]) if state is None else state
         if self.state.nbytes < self.plan.sizes["state"]:
-            raise Unemittable("the state of another program does not fit")
+            raise Untraceable("the state of another program does not fit")
         self.scratch = aligned(self.plan.sizes["scratch"])
         for v in program.order():
             if v.array is not None:

@@ -11,8 +11,9 @@ import numpy as np
 from llvmlite import ir
 
 from tarograd.compiler.llvm.elements import Elements, Place
-from tarograd.compiler.llvm.words import I64, Unemittable, index, loop
+from tarograd.compiler.llvm.words import I64, index, loop
 from tarograd.compiler.plan import Kernel
+from tarograd.compiler.trace import Untraceable
 
 I128 = ir.IntType(128)
 MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
@@ -44,9 +45,11 @@ def draw_kernel(e: Elements, kernel: Kernel) -> None:
     """True with probability p: four elements from each block of words."""
     b, v = e.b, kernel.values[0]
     a, count, width = v.attributes, prod(v.shape), v.shape[-1] if v.shape else 1
-    if v.operands[0].dtype != np.int64:
-        raise Unemittable(f"a random step of {v.operands[0].dtype}: int64 is needed")
     step = e.at(v.operands[0], [])
+    if v.operands[0].dtype.kind == "f":
+        step = b.fptosi(step, I64)
+    elif v.operands[0].dtype != np.int64:
+        raise Untraceable(f"a random step of {v.operands[0].dtype}")
     bound, stream = index(math.ceil(a["p"] * 2**53)), zlib.crc32(a["stream"].encode())
 
     def block(number: Any, size: int) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-
 from tarograd.compiler.llvm.elements import Elements, Place
 from tarograd.compiler.llvm.words import accumulate, constant, fma, index, loop, splat, type_of
 from tarograd.compiler.plan import Kernel, lanes_of
@@ -103,5 +102,3 @@ def reader(e: Elements, v: Value) -> Reader:
 
         return turned
     return lambda i, j, wide: e.load(v, [Place(i), Place(j, wide)])
-
-

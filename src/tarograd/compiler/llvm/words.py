@@ -9,24 +9,22 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
+from tarograd.compiler.trace import Untraceable
+
 I1, I8, I32, I64 = (ir.IntType(n) for n in (1, 8, 32, 64))
 POINTER = ir.PointerType()
 FLOATS = {np.dtype(np.float32): ir.FloatType(), np.dtype(np.float64): ir.DoubleType()}
 
 
-class Unemittable(TypeError):
-    """LLVM code cannot be written for this; the NumPy source has to do."""
-
-
 def type_of(dtype: np.dtype[Any]) -> Any:
     """The LLVM type of one element; a bool is one bit, eight in memory."""
-    if dtype == bool:
+    if dtype.kind == "b":
         return I1
     if dtype in FLOATS:
         return FLOATS[dtype]
     if dtype.kind in "iu":
         return ir.IntType(8 * dtype.itemsize)
-    raise Unemittable(f"there is no machine type for {dtype}")
+    raise Untraceable(f"there is no machine type for {dtype}")
 
 
 def lanes(value: Any) -> int:
@@ -144,7 +142,9 @@ def across(b: Any, value: Any, combine: Callable[[Any, Any], Any]) -> Any:
             b.shuffle_vector(
                 value,
                 value,
-                ir.Constant(ir.VectorType(I32, half), [ir.Constant(I32, i + s) for i in range(half)]),
+                ir.Constant(
+                    ir.VectorType(I32, half), [ir.Constant(I32, i + s) for i in range(half)]
+                ),
             )
             for s in (0, half)
         ]
