@@ -194,7 +194,8 @@ class Plan:
         yield from self.program.outputs.values()
         for v in self.order:
             if v.is_op(matmul.matmul):
-                yield from map(self.base, v.operands)
+                left, right = v.operands
+                yield from (self.base(left), right)  # rows of the right one are read as vectors
             elif v.is_op(random.bernoulli):
                 yield v.operands[0]
             elif v.is_op(shape.repeat):  # computed once; moving and casting costs nothing

@@ -70,6 +70,14 @@ class Elements:
         key = (id(v), tuple((_identity(p.first), p.lanes) for p in places))
         self.known[key] = element
 
+    def finish(self, places: Sequence[Place]) -> None:
+        """Compute the values of the kernel at one index, and store those that are needed later."""
+        assert self.kernel is not None
+        found = [(v, self.at(v, places)) for v in self.kernel.values]
+        for v, x in found:
+            if id(v) in self.plan.stored:
+                self.store(v, places, x)
+
     def _emit(self, v: Value, places: list[Place]) -> Any:
         if id(v) in self.plan.buffers and not self._mine(v):
             return self.load(v, places)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -10,6 +10,8 @@ from llvmlite import ir
 
 from tarograd.compiler.llvm.elements import EMITTERS, ONE, Elements, Place, converted
 from tarograd.compiler.llvm.philox import draw_kernel
+from tarograd.compiler.llvm.product import product_kernel
+from tarograd.compiler.llvm.turn import is_turn, turn_kernel
 from tarograd.compiler.llvm.words import (
     I64,
     POINTER,
@@ -41,8 +43,6 @@ def emit_kernel(module: Any, plan: Plan, kernel: Kernel, name: str, target: Any)
     elements.kernel = kernel
     emit = {"loop": _loop, "reduce": _reduce, "draw": draw_kernel}.get(kernel.kind)
     if emit is None:
-        from tarograd.compiler.llvm.product import product_kernel
-
         product_kernel(elements, kernel, target)
     elif 0 not in kernel.shape:
         emit(elements, kernel)
@@ -53,14 +53,6 @@ def emit_kernel(module: Any, plan: Plan, kernel: Kernel, name: str, target: Any)
 def block_names(plan: Plan) -> list[str]:
     """The blocks of memory that each kernel is given."""
     return ["state", "scratch", *plan.external.values()]
-
-
-def finish(e: Elements, kernel: Kernel, places: Sequence[Place]) -> None:
-    """Compute the values of a kernel at one index, and store those that are needed later."""
-    found = [(v, e.at(v, places)) for v in kernel.values]
-    for v, x in found:
-        if id(v) in e.plan.stored:
-            e.store(v, places, x)
 
 
 def _needs_single(v: Value, plan: Plan) -> bool:
@@ -76,13 +68,16 @@ def _needs_single(v: Value, plan: Plan) -> bool:
 
 def _loop(e: Elements, kernel: Kernel) -> None:
     """Elements: one loop for each axis, the last one in vectors."""
+    if is_turn(e, kernel):
+        turn_kernel(e, kernel)
+        return
     wide = lanes_of(kernel.shape[-1], e.plan.widest) if kernel.shape else 1
     if any(_needs_single(v, e.plan) for v in kernel.values):
         wide = 1
     with ExitStack() as stack:
         places = _nest(e.b, stack, kernel.shape, wide)
         e.known.clear()
-        finish(e, kernel, places)
+        e.finish(places)
 
 
 def _nest(b: Any, stack: ExitStack, dims: Dims, wide: int) -> list[Place]:
@@ -136,7 +131,7 @@ def _reduce(e: Elements, kernel: Kernel) -> None:
             out = [places[i] for i in kept]
         e.known.clear()
         e.bind(v, out, total)
-        finish(e, kernel, out)
+        e.finish(out)
 
 
 def _inner(

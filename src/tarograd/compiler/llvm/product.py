@@ -11,11 +11,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
+from llvmlite import ir
+
 from tarograd.compiler.llvm.elements import Elements, Place
 from tarograd.compiler.llvm.words import accumulate, constant, fma, index, loop, splat, type_of
 from tarograd.compiler.plan import Kernel, lanes_of
 from tarograd.compiler.program import Value
-from tarograd.ops import shape
 
 # Reads the element k, n of B, or as many as a vector has: (first k, first n, lanes).
 Reader = Callable[[Any, Any, int], Any]
@@ -29,76 +30,68 @@ def product_kernel(e: Elements, kernel: Kernel, target: Any) -> None:
         return
     wide = min(lanes_of(columns, e.plan.widest), target.bits // 8 // v.dtype.itemsize)
     vectors = -(-columns // wide)
-    for first, count in _parts(vectors, target.tile_vectors):
-        height = target.tile_rows(count)
-        for top, size, repeats in _bands(rows, height):
-            _tiles(e, kernel, (top, size, repeats), (first * wide, count, wide))
-
-
-def _parts(total: int, most: int) -> list[tuple[int, int]]:
-    """Columns of vectors in parts of nearly equal width, at most `most` wide."""
-    parts = -(-total // most)
-    sizes = [total // parts + (i < total % parts) for i in range(parts)]
-    return [(sum(sizes[:i]), size) for i, size in enumerate(sizes)]
+    parts = -(-vectors // target.tile_vectors)
+    for left, count, parts_alike in _bands(vectors, -(-vectors // parts)):
+        for top, height, bands_alike in _bands(rows, target.tile_rows(count)):
+            _tiles(e, kernel, (top, height, bands_alike), (left, count, parts_alike), wide)
 
 
 def _bands(total: int, most: int) -> list[tuple[int, int, int]]:
-    """Rows in bands: first row, height, how many such bands."""
+    """Rows, or vectors, in bands: the first, how many, how often; the last one is smaller."""
     full, rest = divmod(total, most)
     bands = [(0, most, full)] if full else []
     return [*bands, (full * most, rest, 1)] if rest else bands
 
 
 def _tiles(
-    e: Elements, kernel: Kernel, band: tuple[int, int, int], part: tuple[int, int, int]
+    e: Elements,
+    kernel: Kernel,
+    band: tuple[int, int, int],
+    part: tuple[int, int, int],
+    wide: int,
 ) -> None:
-    """All tiles of one height in one part of the columns."""
+    """All tiles of one size: the columns outside, so that a part of B stays in the cache."""
     b, v = e.b, kernel.values[0]
-    (top, height, repeats), (left, vectors, wide) = band, part
+    (top, height, bands), (left, vectors, parts) = band, part
     a, c = v.operands
     kind = type_of(v.dtype)
     read_a, read_b = reader(e, a), reader(e, c)
     zero = splat(b, constant(0.0, kind), wide)
     with ExitStack() as stack:
-        i = stack.enter_context(loop(b, repeats * height, height))
-        row = b.add(i, index(top)) if top else i
-        rows = [b.add(row, index(r)) if r else row for r in range(height)]
-        columns = [index(left + j * wide) for j in range(vectors)]
+        j = stack.enter_context(loop(b, parts * vectors * wide, vectors * wide))
+        i = stack.enter_context(loop(b, bands * height, height))
+        rows = [_after(b, i, top + r) for r in range(height)]
+        columns = [_after(b, j, (left + n) * wide) for n in range(vectors)]
 
         def body(k: Any, sums: list[Any]) -> list[Any]:
             across = [splat(b, read_b(k, n, wide), wide) for n in columns]
             following = []
             for r in range(height):
                 one = splat(b, read_a(rows[r], k, 1), wide)
-                for j in range(vectors):
-                    following.append(fma(b, one, across[j], sums[r * vectors + j]))
+                for n in range(vectors):
+                    following.append(fma(b, one, across[n], sums[r * vectors + n]))
             return following
 
         sums = accumulate(b, a.shape[1], 1, [zero] * (height * vectors), body)
         e.known.clear()
         for r in range(height):
-            for j in range(vectors):
-                _follow(e, kernel, [Place(rows[r]), Place(columns[j], wide)], sums[r * vectors + j])
+            for n in range(vectors):
+                places = [Place(rows[r]), Place(columns[n], wide)]
+                e.bind(v, places, sums[r * vectors + n])
+                e.finish(places)
 
 
-def _follow(e: Elements, kernel: Kernel, places: list[Place], total: Any) -> None:
-    from tarograd.compiler.llvm.kernels import finish
-
-    e.bind(kernel.values[0], places, total)
-    finish(e, kernel, places)
+def _after(b: Any, i: Any, n: int) -> Any:
+    """I + n, as a constant if it is one."""
+    if isinstance(i, ir.Constant):
+        return index(int(i.constant) + n)
+    return b.add(i, index(n)) if n else i
 
 
 def reader(e: Elements, v: Value) -> Reader:
-    """Reads a matrix that may be turned over."""
-    if v.is_op(shape.transpose) and tuple(v.attributes["axes"]) == (1, 0):
-        inner = reader(e, v.operands[0])
-        if v.operands[0].is_op(shape.transpose):
-            return lambda i, j, wide: inner(j, i, wide)
-        x = v.operands[0]
-
-        def turned(i: Any, j: Any, wide: int) -> Any:
-            places = [Place(j, wide), Place(i)]
-            return e.load(x, places)
-
-        return turned
-    return lambda i, j, wide: e.load(v, [Place(i), Place(j, wide)])
+    """Reads a matrix that may be turned over, if it is not an array itself."""
+    if id(v) in e.plan.buffers:
+        return lambda i, j, wide: e.load(v, [Place(i), Place(j, wide)])
+    inner = reader(e, v.operands[0])
+    axes = tuple(v.attributes["axes"])
+    return inner if axes == (0, 1) else lambda i, j, wide: inner(j, i, wide)
