@@ -81,7 +81,7 @@ def _shares(
 def _refuse_changed(node: Node) -> None:
     """A leaf whose value was set since the node was computed would give a wrong gradient."""
     for x, value in zip(node.inputs, node.values, strict=False):
-        if isinstance(x, Operand) and x.value is not value:
+        if isinstance(x, Operand) and not x.holds(value):
             raise ValueError(
                 f"{x!r} was given another value after {node.primitive.name!r} had been computed "
                 "from it: call backward before the update, or compute again"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from math import prod
 from typing import Any, TypeVar
 
 import numpy as np
@@ -102,9 +103,9 @@ def aligned(primitive: Primitive, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 def upstream_gradient(output: Operand, upstream: Any) -> Any:
     """The gradient that arrives at the output, in its shape and dtype: a Tensor or an array."""
     if upstream is None:
-        if output.value.size != 1:
+        if (size := prod(output.shape)) != 1:
             raise ValueError(
-                f"backward from {output.value.size} numbers, shape {output.shape}: a derivative "
+                f"backward from {size} numbers, shape {output.shape}: a derivative "
                 "starts from one; sum them, or give the upstream gradient of this shape"
             )
         return frozen(np.ones(output.shape, output.dtype))

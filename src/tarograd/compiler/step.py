@@ -13,10 +13,11 @@ from tarograd.compiler.program import Program
 from tarograd.compiler.rewrite import rewrite
 from tarograd.compiler.trace import Untraceable, trace
 from tarograd.graph import Array, context, group, topological_order
+from tarograd.inputs import upstream_gradient
 from tarograd.nn import Layer, Network
 from tarograd.ops import elementwise, matmul, random, reduction
 from tarograd.optim import Optimizer
-from tarograd.tensor import Tensor, constant, upstream_gradient
+from tarograd.tensor import Tensor, constant
 
 # What the textbook calls the results of these; the number is that of the Affine before.
 NAMES = {

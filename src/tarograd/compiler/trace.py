@@ -104,6 +104,10 @@ class Refusing:
     def __array__(self, *args: Any, **kwargs: Any) -> Array:
         self._refuse("np.asarray()")
 
+    def holds(self, value: Any) -> bool:
+        """Whether this very array is its value still."""
+        return self._value is value  # type: ignore[attr-defined]  # of Tensor
+
     def check(self, test: Check) -> None:
         """Run on the whole input that this value is taken from, now and at every call."""
         source: Any = self

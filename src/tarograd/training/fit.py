@@ -133,9 +133,7 @@ def fit(
     )
     with np.errstate(all="ignore"):  # what is not finite is reported by a NonFiniteError
         run.rehearse(data)
-        if compiled:
-            run.compile(progress)
-        return run.run(resume, progress)
+        return run.run(resume, progress, compiled)
 
 
 def _check_types(
@@ -237,10 +235,12 @@ class Run:
                 "is needed, such as the mean over the batch"
             )
 
-    def run(self, resume: bool, show: bool) -> History:
+    def run(self, resume: bool, show: bool, compiled: bool) -> History:
         """Make the steps that are still to be made."""
         with Interruption() as interruption, one_blas_thread():
             self._begin(resume)
+            if compiled:
+                self.compile(show)
             done = len(self.history.losses)
             with Progress(self.store.steps, done, show) as progress:
                 if self.history.epochs:
