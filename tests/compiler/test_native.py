@@ -238,3 +238,26 @@ def test_random_graphs(seed: int, dtype: Any) -> None:
         eps = 1e5 * np.finfo(dtype).eps
         scale = np.abs(expected.value).max(initial=1.0)
         np.testing.assert_allclose(y, expected.value, rtol=eps, atol=eps * scale)
+
+
+def test_a_feed_of_the_wrong_size_is_refused() -> None:
+    program = trace(lambda lr: lr * 2, {"lr": 1.0})
+    machine = Native(lower(program))
+    with pytest.raises(ValueError, match="lr: 3 rows"):
+        machine.run({"lr": np.zeros(2)}, steps=3)
+
+
+def test_kernels_that_do_the_same_are_compiled_once() -> None:
+    from tarograd.compiler.llvm.native import emit, host
+    from tarograd.compiler.plan import Plan
+
+    def function(x: Any, w: Any) -> Any:
+        for _ in range(6):
+            x = (x @ w).tanh()
+        return x
+
+    x = np.eye(16, dtype=np.float32)
+    plan = Plan(lower(trace(function, {"x": x, "w": x})), host().bits // 32)
+    text = str(emit(plan, host()))
+    assert len(plan.kernels) == 12
+    assert text.count("define internal") <= 4

@@ -21,6 +21,8 @@ from tarograd.ops.shape import ARRAY
 
 MOVERS = (shape.transpose, shape.repeat, shape.reshape, shape.index)
 REDUCTIONS = (reduction.sum, reduction.max, reduction.min)
+# What follows a product stands in its code once for each register of a tile: not these.
+HEAVY = (elementwise.exp, elementwise.log, elementwise.tanh, elementwise.sqrt, arithmetic.power)
 ALIGNMENT = 64  # bytes: a cache line
 ELEMENTWISE: tuple[Primitive, ...] = (
     arithmetic.add,
@@ -116,6 +118,17 @@ class Plan:
 
     Raises:
         Untraceable: for a primitive that no kernel computes.
+
+    Example:
+        >>> import numpy as np
+        >>> from tarograd.compiler.lower import lower
+        >>> from tarograd.compiler.trace import trace
+        >>> def payment(apples, prices):
+        ...     return (apples @ prices) * 1.1
+        >>> shop = trace(payment, {"apples": np.ones((5, 3)), "prices": np.ones((3, 2))})
+        >>> plan = Plan(lower(shop), widest=16)
+        >>> [(k.kind, k.shape, [v.primitive.name for v in k.values]) for k in plan.kernels]
+        [('matmul', (5, 2), ['matmul', 'multiply'])]
     """
 
     def __init__(self, program: Program, widest: int, external: tuple[str, ...] = ()) -> None:
@@ -168,7 +181,8 @@ class Plan:
                     self._new("loop", v)
                 return
             last = max((k for k, _ in needed), key=self.position.__getitem__)
-            fits = last.shape == v.shape and last.kind in ("loop", "matmul")
+            light = last.kind == "matmul" and v.primitive not in HEAVY
+            fits = last.shape == v.shape and (last.kind == "loop" or light)
             if fits and all(same for k, same in needed if k is last):
                 last.values.append(v)
                 self.kernel[id(v)] = last

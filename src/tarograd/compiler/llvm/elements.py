@@ -10,6 +10,7 @@ import numpy as np
 from llvmlite import ir
 
 from tarograd.compiler.llvm import functions
+from tarograd.compiler.llvm.alike import Spot
 from tarograd.compiler.llvm.words import (
     I1,
     I8,
@@ -47,14 +48,14 @@ class Elements:
     Attributes:
         b: the builder, inside of the innermost loop.
         plan: where the arrays are.
-        blocks: the pointers to the blocks of memory, by name.
+        arrays: the addresses of the arrays, by their places.
         known: elements that have been computed here, by value and index.
         kernel: the one that is being emitted.
     """
 
     b: Any
     plan: Plan
-    blocks: dict[str, Any]
+    arrays: dict[Spot, Any]
     known: dict[Any, Any] = field(default_factory=dict)
     kernel: Kernel | None = None
 
@@ -141,8 +142,9 @@ class Elements:
                 continue
             term = i if stride == 1 else b.mul(i, index(stride))
             offset = term if offset is None else b.add(offset, term)
-        start = buffer.offset + fixed * v.dtype.itemsize
-        base = b.gep(self.blocks[buffer.block], [index(start)], source_etype=I8)
+        base = self.arrays[buffer.block, buffer.offset]
+        if fixed:
+            base = b.gep(base, [index(fixed * v.dtype.itemsize)], source_etype=I8)
         if offset is None:
             return base
         kind = I8 if v.dtype == bool else type_of(v.dtype)

@@ -8,6 +8,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from tarograd.compiler.llvm.alike import Spot
 from tarograd.compiler.llvm.elements import EMITTERS, ONE, Elements, Place, converted
 from tarograd.compiler.llvm.philox import draw_kernel
 from tarograd.compiler.llvm.product import product_kernel
@@ -31,15 +32,16 @@ from tarograd.ops import arithmetic, elementwise, reduction, shape
 Dims = tuple[int, ...]
 
 
-def emit_kernel(module: Any, plan: Plan, kernel: Kernel, name: str, target: Any) -> Any:
-    """Write the function `name(blocks…)` of a kernel; blocks in the order of `block_names`."""
-    names = block_names(plan)
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER] * len(names)), name)
+def emit_kernel(
+    module: Any, plan: Plan, kernel: Kernel, name: str, target: Any, spots: list[Spot]
+) -> Any:
+    """Write the function of a kernel; its arguments are the addresses of its arrays."""
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER] * len(spots)), name)
     function.linkage = "internal"
     for argument in function.args:
         argument.add_attribute("noalias")
     b = ir.IRBuilder(function.append_basic_block("entry"))
-    elements = Elements(b, plan, dict(zip(names, function.args, strict=True)))
+    elements = Elements(b, plan, dict(zip(spots, function.args, strict=True)))
     elements.kernel = kernel
     emit = {"loop": _loop, "reduce": _reduce, "draw": draw_kernel}.get(kernel.kind)
     if emit is None:
@@ -51,7 +53,7 @@ def emit_kernel(module: Any, plan: Plan, kernel: Kernel, name: str, target: Any)
 
 
 def block_names(plan: Plan) -> list[str]:
-    """The blocks of memory that each kernel is given."""
+    """The blocks of memory in which the arrays lie."""
     return ["state", "scratch", *plan.external.values()]
 
 

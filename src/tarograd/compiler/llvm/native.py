@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from llvmlite import binding, ir
 
+from tarograd.compiler.llvm.alike import Spot, described
 from tarograd.compiler.llvm.kernels import block_names, emit_kernel
 from tarograd.compiler.llvm.words import I8, I64, POINTER, index
 from tarograd.compiler.plan import ALIGNMENT, Buffer, Plan
@@ -80,35 +81,40 @@ def emit(plan: Plan, target: Target) -> Any:
     """The module: a function for each kernel, and the loop over steps that calls them."""
     module = ir.Module("tarograd")
     module.triple = binding.get_process_triple()
-    kernels = [
-        emit_kernel(module, plan, kernel, f"kernel{i}_{kernel.kind}", target)
-        for i, kernel in enumerate(plan.kernels)
-    ]
-    _emit_loop(module, plan, kernels)
+    known: dict[Any, Any] = {}
+    calls = []
+    for i, kernel in enumerate(plan.kernels):
+        key, spots = described(plan, kernel)
+        if key not in known:
+            name = f"kernel{i}_{kernel.kind}"
+            known[key] = emit_kernel(module, plan, kernel, name, target, spots)
+        calls.append((known[key], spots))
+    _emit_loop(module, plan, calls)
     return module
 
 
-def _emit_loop(module: Any, plan: Plan, kernels: list[Any]) -> None:
+def _emit_loop(module: Any, plan: Plan, calls: list[tuple[Any, list[Spot]]]) -> None:
     """run(steps, blocks…, batches, step numbers, learning rates, losses): no Python in between."""
     names = block_names(plan)
     kinds = [I64, *[POINTER] * (len(names) + len(FED) + 1)]
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), LOOP)
-    steps, *rest = function.args
+    loop = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), LOOP)
+    steps, *rest = loop.args
     blocks, fed, losses = rest[: len(names)], rest[len(names) : -1], rest[-1]
-    entry, head, done = (function.append_basic_block(n) for n in ("entry", "head", "done"))
+    entry, head, done = (loop.append_basic_block(n) for n in ("entry", "head", "done"))
     b = ir.IRBuilder(entry)
     b.branch(head)
     b.position_at_end(head)
     i = b.phi(I64)
     i.add_incoming(index(0), entry)
     for name, source in zip(FED, fed, strict=True):
-        if name in plan.program.inputs:
+        if name in plan.program.inputs and len(plan.program.inputs[name].shape) <= 1:
             v = plan.program.inputs[name]
             nbytes = int(np.prod(v.shape)) * v.dtype.itemsize
             start = b.gep(source, [b.mul(i, index(nbytes))], source_etype=I8)
             _copy(b, _address(b, plan, v, blocks[0]), start, nbytes)
-    for kernel in kernels:
-        b.call(kernel, blocks)
+    for function, spots in calls:
+        known = dict(zip(names, blocks, strict=True))
+        b.call(function, [b.gep(known[n], [index(at)], source_etype=I8) for n, at in spots])
     first = next(iter(plan.program.outputs.values()))
     for new, old in plan.copies:
         size = _span(plan, old)
@@ -227,6 +233,12 @@ class Native:
         losses = np.zeros(steps, first.dtype)
         blocks = [self.state, self.scratch, *self.external.values()]
         rows = [np.ascontiguousarray(fed.get(name, np.zeros(0))) for name in FED]
+        for name, row in zip(FED, rows, strict=True):
+            v = self.program.inputs.get(name)
+            if v is None or len(v.shape) > 1:
+                continue
+            if row.dtype != v.dtype or row.size != steps * int(np.prod(v.shape)):
+                raise ValueError(f"{name}: {steps} rows of {v.shape} {v.dtype} are needed")
         pointers = [a.ctypes.data for a in (*blocks, *rows, losses)]
         if steps:
             self._function(steps, *pointers)
