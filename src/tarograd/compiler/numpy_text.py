@@ -176,7 +176,12 @@ for _p in (elementwise.exp, elementwise.log, elementwise.sqrt, elementwise.sin, 
     WRITERS[_p] = _call(f"np.{_p.name}")
 for _p in (elementwise.tanh, elementwise.sign, elementwise.maximum, elementwise.minimum):
     WRITERS[_p] = _call(f"np.{_p.name}")
-for _p in (elementwise.where, elementwise.logical_not):
+for _p in (
+    elementwise.where,
+    elementwise.logical_not,
+    elementwise.logical_and,
+    elementwise.logical_or,
+):
     WRITERS[_p] = _call(f"np.{_p.name}")
 
 # The functions that a source defines at its head if it calls them, in this order.

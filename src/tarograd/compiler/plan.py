@@ -48,6 +48,8 @@ ELEMENTWISE: tuple[Primitive, ...] = (
     elementwise.equal,
     elementwise.not_equal,
     elementwise.logical_not,
+    elementwise.logical_and,
+    elementwise.logical_or,
 )
 
 

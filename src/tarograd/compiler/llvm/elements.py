@@ -259,18 +259,25 @@ def _unified(b: Any, v: Value, arguments: list[Any]) -> list[Any]:
     width = max([lanes(x) for x in arguments if not isinstance(x, int | float)], default=1)
     unified = []
     for i, (x, given) in enumerate(zip(arguments, v.inputs, strict=True)):
-        choice = v.is_op(elementwise.where) and i == 0
+        kind = np.dtype(bool) if v.is_op(elementwise.where) and i == 0 else dtype
         if not isinstance(given, Value):
-            if dtype.kind in "iu" and not np.can_cast(np.min_scalar_type(given), dtype):
-                info = np.iinfo(dtype)
-                if not info.min <= given <= info.max or given != int(given):
-                    raise Untraceable(f"the number {given} beside {dtype}")
-            number = bool(given) if choice else given
-            x = constant(int(number) if dtype.kind in "iub" else number, type_of(dtype))
+            x = constant(_number(given, kind), type_of(kind))
         elif not (v.is_op(elementwise.cast) or v.is_op(elementwise.logical_not)):
-            x = converted(b, x, given.dtype, np.dtype(bool) if choice else dtype)
+            x = converted(b, x, given.dtype, kind)
         unified.append(splat(b, x, width))
     return unified
+
+
+def _number(given: float, dtype: np.dtype[Any]) -> float:
+    """A Python number as the operation sees it."""
+    if dtype.kind == "b":
+        return int(bool(given))
+    if dtype.kind == "f":
+        return given
+    info = np.iinfo(dtype)
+    if not info.min <= given <= info.max or given != int(given):
+        raise Untraceable(f"the number {given} beside {dtype}")
+    return int(given)
 
 
 def converted(b: Any, x: Any, old: np.dtype[Any], new: np.dtype[Any]) -> Any:
@@ -389,5 +396,7 @@ EMITTERS: dict[Primitive, Emit] = {
     elementwise.where: lambda b, v, x: b.select(*x),
     elementwise.cast: lambda b, v, x: converted(b, x[0], v.operands[0].dtype, v.dtype),
     elementwise.logical_not: _not,
+    elementwise.logical_and: lambda b, v, x: b.and_(*x),
+    elementwise.logical_or: lambda b, v, x: b.or_(*x),
     **{primitive: _compare(sign) for primitive, sign in COMPARISONS.items()},
 }
