@@ -352,12 +352,6 @@ def _extreme(sign: str) -> Emit:
     return emit
 
 
-def _sign(b: Any, v: Value, x: list[Any]) -> Any:
-    zero = constant(0.0, x[0].type)
-    below = b.select(b.fcmp_ordered("<", x[0], zero), constant(-1.0, x[0].type), x[0])
-    return b.select(b.fcmp_ordered(">", x[0], zero), constant(1.0, x[0].type), below)
-
-
 def _float(function: Callable[[Any, Any], Any]) -> Emit:
     def emit(b: Any, v: Value, x: list[Any]) -> Any:
         if v.dtype not in (np.float32, np.float64):
@@ -390,7 +384,7 @@ EMITTERS: dict[Primitive, Emit] = {
     elementwise.tanh: _float(functions.tanh),
     elementwise.sqrt: _float(lambda b, x: call(b, "sqrt", x)),
     elementwise.absolute: _float(lambda b, x: call(b, "fabs", x)),
-    elementwise.sign: lambda b, v, x: _float(lambda b, x: _sign(b, v, [x]))(b, v, x),
+    elementwise.sign: _float(functions.sign),
     elementwise.maximum: _extreme(">"),
     elementwise.minimum: _extreme("<"),
     elementwise.where: lambda b, v, x: b.select(*x),

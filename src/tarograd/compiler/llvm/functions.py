@@ -119,3 +119,10 @@ def log(b: Any, x: Any) -> Any:
     y = b.select(b.fcmp_ordered("==", x, zero), constant(-math.inf, x.type), y)
     bad = b.fcmp_unordered("<", x, zero)
     return b.select(bad, constant(math.nan, x.type), y)
+
+
+def sign(b: Any, x: Any) -> Any:
+    """1 above 0, -1 below; 0 and NaN stay as they are."""
+    zero = constant(0.0, x.type)
+    below = b.select(b.fcmp_ordered("<", x, zero), constant(-1.0, x.type), x)
+    return b.select(b.fcmp_ordered(">", x, zero), constant(1.0, x.type), below)
