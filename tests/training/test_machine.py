@@ -121,3 +121,14 @@ def test_a_wrong_step_is_found_before_it_trains(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(tg.optim.SGD, "rule", wrong)
     with pytest.raises(ArithmeticError, match="changes w1 otherwise than the eager one"):
         fitted(NETWORKS["two layers"], steps=3, optimizer=tg.optim.SGD(lr=0.1))
+
+
+@pytest.mark.parametrize("sampling", ["shuffle", "replacement"])
+def test_a_batch_larger_than_the_set(sampling: Any) -> None:
+    small = DIGITS.train[:30]
+    data = tg.data.Dataset("small", small, small, 10, pixel_max=16)
+    how: dict[str, Any] = {"steps": 5, "batch_size": 70, "sampling": sampling, "progress": False}
+    fast, slow = (
+        tg.fit(tg.nn.TwoLayerNet(64, 9, 10), data, compiled=c, **how) for c in (True, False)
+    )
+    np.testing.assert_allclose(fast.losses, slow.losses, rtol=1e-4)

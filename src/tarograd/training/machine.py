@@ -29,7 +29,7 @@ class Machine:
 
     def __init__(self, recipe: Recipe, batches: Batches) -> None:
         self.recipe, self.batches = recipe, batches
-        size = min(batches.batch_size, batches.size)
+        size = len(batches.indices(0))
         self.program = lower(step_program(recipe, size))
         external = {"images": recipe.images, "labels": recipe.labels}
         try:
