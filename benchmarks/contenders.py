@@ -132,6 +132,43 @@ class TarogradGradient(Tarograd):
         return []
 
 
+class TarogradCompiled(Tarograd):
+    """The same step as machine code, as `tg.fit` runs it: all batches in one call."""
+
+    label = "tarograd, compiled"
+
+    def start(self, params: dict[str, Array]) -> None:
+        """Compile nothing yet: that happens at the first chunk, which is not timed."""
+        super().start(params)
+        self.images: Any = None
+
+    def compile(self, xs: Any, ts: Any) -> None:
+        """The step on these images, which stay where they are."""
+        from tarograd.compiler import Recipe, step_program
+        from tarograd.compiler.llvm.native import Native
+        from tarograd.compiler.lower import lower
+
+        images, labels = xs.reshape(-1, PIXELS), ts.reshape(-1)
+        recipe = Recipe(self.net, self.net.criterion, self.optimizer, images, labels)
+        program = lower(step_program(recipe, ts.shape[1]))
+        self.native = Native(program, {"images": images, "labels": labels})
+        for name, parameter in recipe.parameters().items():
+            self.native.view(program.inputs[name])[...] = parameter.value
+        self.images = xs
+
+    def train(self, xs: Any, ts: Any) -> list[float]:
+        """No Python between the steps."""
+        if self.images is not xs:
+            self.compile(xs, ts)
+        steps = len(ts)
+        fed = {
+            "batch": np.arange(ts.size).reshape(ts.shape),
+            "step": np.arange(steps),
+            "lr": np.full(steps, LEARNING_RATE),
+        }
+        return [float(loss) for loss in self.native.run(fed, steps)]
+
+
 class Torch(Contender):
     """PyTorch in eager mode."""
 
@@ -251,6 +288,8 @@ ENTRIES: tuple[tuple[type[Contender], str], ...] = (
     (Textbook, "float64"),
     (Tarograd, "float32"),
     (Tarograd, "float64"),
+    (TarogradCompiled, "float32"),
+    (TarogradCompiled, "float64"),
     (TarogradGradient, "float32"),
     (Torch, "float32"),
     (Jax, "float32"),

@@ -10,6 +10,7 @@ from tarograd import nn as nn
 from tarograd import optim as optim
 from tarograd.checking import check_gradients as check_gradients
 from tarograd.checking import numerical_gradient as numerical_gradient
+from tarograd.compiler import compile as compile
 from tarograd.derivatives import grad as grad
 from tarograd.derivatives import value_and_grad as value_and_grad
 from tarograd.drawing import Picture as Picture

@@ -81,7 +81,7 @@ def _shares(
 def _refuse_changed(node: Node) -> None:
     """A leaf whose value was set since the node was computed would give a wrong gradient."""
     for x, value in zip(node.inputs, node.values, strict=False):
-        if isinstance(x, Operand) and x.value is not value:
+        if isinstance(x, Operand) and not x.holds(value):
             raise ValueError(
                 f"{x!r} was given another value after {node.primitive.name!r} had been computed "
                 "from it: call backward before the update, or compute again"
@@ -92,10 +92,11 @@ def _fitting(node: Node, x: Operand, share: Any) -> Any:
     """The share in the dtype of its input; a share of another shape is a wrong rule."""
     if not isinstance(share, SHARES):
         share = np.asarray(share)
-    value = x.value
-    if share.shape != value.shape:
+    shape = x.shape
+    if share.shape != shape:
         raise ValueError(
             f"the backward rule of {node.primitive.name!r} gives a gradient of shape {share.shape} "
-            f"to an input of shape {value.shape}; the two have to be equal"
+            f"to an input of shape {shape}; the two have to be equal"
         )
-    return share if share.dtype == value.dtype else share.astype(value.dtype)
+    dtype = x.dtype
+    return share if share.dtype == dtype else share.astype(dtype)

@@ -139,12 +139,18 @@ def one_hot(labels: Any, classes: int) -> Any:
         array([[0, 1, 0],
                [1, 0, 0]])
     """
-    values = labels.value if isinstance(labels, Operand) else labels
-    if values.size and not 0 <= values.min() <= values.max() < classes:
-        raise ValueError(
-            f"labels from {values.min()} to {values.max()} for {classes} classes: "
-            f"they have to lie from 0 to {classes - 1}"
-        )
+
+    def in_range(values: Any) -> None:
+        if values.size and not 0 <= values.min() <= values.max() < classes:
+            raise ValueError(
+                f"labels from {values.min()} to {values.max()} for {classes} classes: "
+                f"they have to lie from 0 to {classes - 1}"
+            )
+
+    if isinstance(labels, Operand):
+        labels.check(in_range)
+    else:
+        in_range(labels)
     return labels.reshape((-1, 1)) == np.arange(classes)
 
 

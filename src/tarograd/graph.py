@@ -51,6 +51,17 @@ class Operand:
         """Compute `primitive` and remember that it was computed."""
         raise NotImplementedError
 
+    def holds(self, value: Array) -> bool:
+        """Whether this very array is its value still."""
+        return self.value is value
+
+    def check(self, test: Callable[[Array], None]) -> None:
+        """Let `test` look at the value, and raise if it is not as it should be.
+
+        The compiler's Operands run it again on each new value.
+        """
+        test(self.value)
+
 
 @dataclass(frozen=True, eq=False)
 class Primitive:

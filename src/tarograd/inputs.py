@@ -6,7 +6,11 @@ as Cast and Repeat nodes, so that it can be seen and the gradient takes the same
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from math import prod
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,6 +18,24 @@ from tarograd.graph import Array, Operand, Primitive
 from tarograd.ops import elementwise, shape
 
 NUMBERS = (bool, int, float)
+Kind = TypeVar("Kind", bound=Operand)
+_tracer: ContextVar[Any] = ContextVar("tarograd tracer", default=None)
+
+
+def tracer(default: type[Kind]) -> type[Kind]:
+    """The class of the Operands computed here: while a function is compiled, one of its own."""
+    kind: type[Kind] = _tracer.get() or default
+    return kind
+
+
+@contextmanager
+def tracing(kind: type[Operand]) -> Iterator[None]:
+    """Let the Operands computed in the `with` block be of another class."""
+    token = _tracer.set(kind)
+    try:
+        yield
+    finally:
+        _tracer.reset(token)
 
 
 def frozen(array: Array) -> Array:
@@ -81,9 +103,9 @@ def aligned(primitive: Primitive, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 def upstream_gradient(output: Operand, upstream: Any) -> Any:
     """The gradient that arrives at the output, in its shape and dtype: a Tensor or an array."""
     if upstream is None:
-        if output.value.size != 1:
+        if (size := prod(output.shape)) != 1:
             raise ValueError(
-                f"backward from {output.value.size} numbers, shape {output.shape}: a derivative "
+                f"backward from {size} numbers, shape {output.shape}: a derivative "
                 "starts from one; sum them, or give the upstream gradient of this shape"
             )
         return frozen(np.ones(output.shape, output.dtype))

@@ -12,7 +12,7 @@ from tarograd import numpy_functions as npf
 from tarograd import numpy_shapes
 from tarograd.backward import backpropagate
 from tarograd.graph import CONSTANT, Array, Node, Primitive, recorded, topological_order
-from tarograd.inputs import aligned, as_input, frozen, upstream_gradient
+from tarograd.inputs import aligned, as_input, frozen, tracer, upstream_gradient
 from tarograd.ops import arithmetic, elementwise
 from tarograd.protocol import NumPyOperand
 
@@ -63,7 +63,7 @@ class Tensor(NumPyOperand):
     @classmethod
     def _computed(cls, value: Any, node: Node) -> Tensor:
         """The output of a node; the array is ours, so it is locked rather than copied."""
-        tensor = Tensor.__new__(Tensor)
+        tensor = cls.__new__(cls)
         array = np.asarray(value)
         array.flags.writeable = False
         tensor._value, tensor._grad, tensor.node, tensor.name = array, None, node, None
@@ -76,7 +76,8 @@ class Tensor(NumPyOperand):
             inputs = aligned(primitive, inputs)
         values = tuple([x._value if isinstance(x, Tensor) else x for x in inputs])
         y = primitive.forward(*values, **attributes)
-        return Tensor._computed(y, recorded(primitive, inputs, values, attributes))
+        node = recorded(primitive, inputs, values, attributes)
+        return tracer(Tensor)._computed(y, node)
 
     @property
     def value(self) -> Array:

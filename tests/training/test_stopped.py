@@ -85,13 +85,16 @@ PHASES = {
     "data": ("tarograd.cli.train", "datasets.load"),
     "rehearsal": ("tarograd.training.fit", "Run.rehearse"),
     "start": ("tarograd.training.store", "Store.start"),
-    "step": ("tarograd.training.fit", "Run._step"),
+    "step": ("tarograd.training.fit", "Run._steps"),
     "evaluation": ("tarograd.nn", "Network.accuracy"),
     "best": ("tarograd.training.store", "Store.save_best"),
     "curve": ("tarograd.training.history", "History.plot"),
 }
+# The machine code comes back after each step, so that a signal can hit any of them.
 SIGNALED = """
 import importlib, os, sys
+import tarograd.training.machine
+tarograd.training.machine.CALL_SECONDS = 0
 from tarograd.cli import main
 module, path, call, signum, *words = sys.argv[1:]
 owner = importlib.import_module(module)
@@ -173,9 +176,11 @@ def test_a_folder_with_a_space_can_be_resumed_as_the_message_says(tmp_path: Path
 TWICE = """
 import os, signal, sys, time
 import tarograd as tg
+from tarograd.training import machine
 from tarograd.training.fit import Run
+machine.CALL_SECONDS = 0
 from tarograd.cli import main
-step, calls = Run._step, 0
+step, calls = Run._steps, 0
 def twice(run, done):
     global calls
     calls += 1
@@ -185,7 +190,7 @@ def twice(run, done):
         time.sleep(100)  # a step that would take long
         print("waited for the step")
     return step(run, done)
-Run._step = twice
+Run._steps = twice
 main(sys.argv[2:])
 """
 
@@ -228,14 +233,16 @@ def test_in_an_interactive_session_ctrl_c_does_not_end_it(tmp_path: Path) -> Non
     code = """
 import os, signal, sys
 import tarograd as tg
+from tarograd.training import machine
 from tarograd.training.fit import Run
+machine.CALL_SECONDS = 0
 sys.ps1 = ">>> "
-step = Run._step
+step = Run._steps
 def signaled(run, done):
     if done == 5:
         os.kill(os.getpid(), signal.SIGINT)
     return step(run, done)
-Run._step = signaled
+Run._steps = signaled
 net = tg.nn.TwoLayerNet(64, 5, 10)
 try:
     tg.fit(net, tg.data.load("digits"), steps=20, progress=False)
@@ -254,14 +261,16 @@ def test_an_ignored_interrupt_stays_ignored_and_handlers_are_put_back(tmp_path: 
     code = """
 import os, signal
 import tarograd as tg
+from tarograd.training import machine
 from tarograd.training.fit import Run
+machine.CALL_SECONDS = 0
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell starts its background jobs
 before = signal.getsignal(signal.SIGTERM)
-step = Run._step
+step = Run._steps
 def signaled(run, done):
     os.kill(os.getpid(), signal.SIGINT)
     return step(run, done)
-Run._step = signaled
+Run._steps = signaled
 history = tg.fit(tg.nn.TwoLayerNet(64, 5, 10), tg.data.load("digits"), steps=3, progress=False)
 assert len(history.losses) == 3
 assert signal.getsignal(signal.SIGTERM) is before

@@ -14,6 +14,7 @@ import click
 from tarograd.cli.check import check
 from tarograd.cli.graph import graph
 from tarograd.cli.predict import predict
+from tarograd.cli.source import source
 from tarograd.cli.train import train
 from tarograd.data import DataError
 from tarograd.training import Interrupted, NonFiniteError
@@ -35,7 +36,7 @@ def cli() -> None:
     """Deep learning as a computational graph that can be seen, trusted and run."""
 
 
-for command in (train, check, predict, graph):
+for command in (train, check, predict, graph, source):
     cli.add_command(command)
 
 

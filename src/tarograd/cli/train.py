@@ -118,6 +118,7 @@ Examples:
     metavar="FOLDER",
     help="Go on with the run in this folder, as it was started.",
 )
+@click.option("--compiled", is_flag=True, help="Make the steps as one piece of machine code.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.pass_context
 def train(context: click.Context, /, **options: Any) -> None:
@@ -154,7 +155,7 @@ def _start(directory: Path, options: dict[str, Any]) -> History:
     steps = 10000 if options["steps"] is None and options["epochs"] is None else options["steps"]
     data = datasets.load(options["data"], progress=not options["quiet"])
     return fit(
-        _network(data, options),
+        network_of(data, options),
         data,
         optimizer=recipe,
         batch_size=options["batch_size"],
@@ -165,10 +166,11 @@ def _start(directory: Path, options: dict[str, Any]) -> History:
         validation=options["validation"],
         directory=directory,
         progress=not options["quiet"],
+        compiled=options["compiled"],
     )
 
 
-def _network(data: Dataset, options: dict[str, Any]) -> Network:
+def network_of(data: Dataset, options: dict[str, Any]) -> Network:
     """The two-layer network, or one with as many hidden layers as `--layers` names."""
     inputs, seed = math.prod(data.train.images.shape[1:]), options["seed"]
     if options["layers"] is None:
@@ -211,4 +213,5 @@ def _resume(context: click.Context, directory: Path, options: dict[str, Any]) ->
         directory=directory,
         resume=True,
         progress=not options["quiet"],
+        compiled=settings["compiled"],
     )

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tarograd.compiler import Recipe, Untraceable
 from tarograd.data import Batches, Dataset, Split
 from tarograd.data.batches import Sampling
 from tarograd.functions import one_hot
@@ -27,6 +28,7 @@ from tarograd.tensor import Tensor, constant
 from tarograd.training.health import NonFiniteError, explain_nonfinite
 from tarograd.training.history import Epoch, History
 from tarograd.training.interruption import Interrupted, Interruption, interrupted
+from tarograd.training.machine import Machine
 from tarograd.training.progress import Progress
 from tarograd.training.store import CURVE, Store
 
@@ -49,6 +51,7 @@ def fit(
     directory: str | os.PathLike[str] | None = None,
     resume: bool = False,
     progress: bool = True,
+    compiled: bool = False,
 ) -> History:
     """Train a network with mini-batches.
 
@@ -76,6 +79,8 @@ def fit(
             run.json go. Files of an earlier run there are moved into a folder `earlier-1`.
         resume: go on with the run in `directory`, to a larger number of steps if you like.
         progress: whether to show it, on standard error.
+        compiled: whether the steps run as machine code, which gives the same losses within
+            rounding. What cannot be compiled runs as it is, and one line says why.
 
     Returns:
         the history of the whole run.
@@ -115,6 +120,7 @@ def fit(
         "sampling": sampling,
         "validation": float(validation),
         "seed": batches.seed,
+        "compiled": compiled,
         "data": data.name,
         "data_hashes": data.hashes,
     }
@@ -128,7 +134,7 @@ def fit(
     )
     with np.errstate(all="ignore"):  # what is not finite is reported by a NonFiniteError
         run.rehearse(data)
-        return run.run(resume, progress)
+        return run.run(resume, progress, compiled)
 
 
 def _check_types(
@@ -189,6 +195,20 @@ class Run:
     batches: Batches
     splits: dict[str, Split]
     store: Store
+    machine: Machine | None = None
+
+    def compile(self, show: bool) -> None:
+        """Make the steps as machine code from now on, if that is possible."""
+        images, targets = self.splits["train"]
+        if isinstance(self.criterion, SquaredError):
+            classes = self.network.predict(images[:1]).shape[1]
+            targets = one_hot(targets, classes).astype(self.network.dtype)
+        parts = self.network, self.criterion, self.optimizer, images, targets
+        try:
+            self.machine = Machine(Recipe(*parts, seed=self.batches.seed), self.batches)
+        except Untraceable as error:
+            if show:
+                print(f"not compiled: {error}", file=sys.stderr)
 
     def rehearse(self, data: Dataset) -> None:
         """Run two images through the network and the loss: what does not fit shows before a start.
@@ -216,10 +236,12 @@ class Run:
                 "is needed, such as the mean over the batch"
             )
 
-    def run(self, resume: bool, show: bool) -> History:
+    def run(self, resume: bool, show: bool, compiled: bool) -> History:
         """Make the steps that are still to be made."""
         with Interruption() as interruption, one_blas_thread():
             self._begin(resume)
+            if compiled:
+                self.compile(show)
             done = len(self.history.losses)
             with Progress(self.store.steps, done, show) as progress:
                 if self.history.epochs:
@@ -264,9 +286,18 @@ class Run:
             self._stop_if(interruption, done)
             if done == self.store.steps:
                 return
-            self.losses[done] = self._step(done)
-            done += 1
+            done += self._steps(done)
             progress.step(done, self.losses[done - 1])
+
+    def _steps(self, done: int) -> int:
+        """Some steps of one epoch, by the machine code if there is any; gives their number."""
+        left = self.store.steps - done
+        if self.machine is None or not self.machine.possible(done):
+            self.losses[done] = self._step(done)
+            return 1
+        losses = self.machine.make(done, min(left, self.machine.possible(done)), self._step)
+        self.losses[done : done + len(losses)] = losses
+        return len(losses)
 
     def _step(self, done: int) -> float:
         """One mini-batch: forward, backward, update."""

@@ -1,0 +1,1 @@
+"""Machine code through LLVM: what the kernels of a plan look like in its language."""

@@ -1,0 +1,128 @@
+"""exp, log and tanh as vectorized polynomials, in float32 and float64.
+
+The range is reduced as in W. Cody, W. Waite, "Software manual for the elementary functions", 1980;
+the series are Taylor's, long enough for the last bit. Each works on scalars and vectors alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from llvmlite import ir
+
+from tarograd.compiler.llvm.words import I32, I64, call, constant, element, fma, shaped
+
+LN2 = {
+    32: (0.693359375, -2.12194440054690583e-4),
+    64: (6.93147180369123816490e-01, 1.90821492927058770002e-10),
+}
+LOG2E = 1.4426950408889634
+
+
+def _bits(x: Any) -> int:
+    return 32 if isinstance(element(x), ir.FloatType) else 64
+
+
+def _integer(x: Any) -> Any:
+    return shaped(I32 if _bits(x) == 32 else I64, x)
+
+
+def _mantissa(x: Any) -> int:
+    return 23 if _bits(x) == 32 else 52
+
+
+def _polynomial(b: Any, x: Any, coefficients: Sequence[float]) -> Any:
+    """c₀ + c₁x + c₂x² + …, from the highest power down."""
+    y = constant(coefficients[-1], x.type)
+    for c in reversed(coefficients[:-1]):
+        y = fma(b, y, x, constant(c, x.type))
+    return y
+
+
+def _power_of_two(b: Any, n: Any, like: Any) -> Any:
+    """2^n for whole n in the range of the exponent."""
+    bias = 127 if _bits(like) == 32 else 1023
+    kind = _integer(like)
+    biased = b.add(n, constant(bias, kind))
+    return b.bitcast(b.shl(biased, constant(_mantissa(like), kind)), like.type)
+
+
+def _reduced(b: Any, x: Any) -> tuple[Any, Any, Any]:
+    """R with x = n log 2 + r, |r| ≤ log 2 / 2; what r lost by rounding; the integer n."""
+    n = call(b, "rint", b.fmul(x, constant(LOG2E, x.type)))
+    high, low = LN2[_bits(x)]
+    first, low = fma(b, n, constant(-high, x.type), x), constant(-low, x.type)
+    r = fma(b, n, low, first)
+    lost = fma(b, n, low, b.fsub(first, r))
+    safe = b.select(b.fcmp_ordered("ord", n, n), n, constant(0.0, x.type))
+    return r, lost, b.fptosi(safe, _integer(x))
+
+
+def _clamped(b: Any, x: Any, low: float, high: float) -> Any:
+    """X between two bounds; NaN stays NaN."""
+    x = b.select(b.fcmp_ordered("<", x, constant(low, x.type)), constant(low, x.type), x)
+    return b.select(b.fcmp_ordered(">", x, constant(high, x.type)), constant(high, x.type), x)
+
+
+def exp(b: Any, x: Any) -> Any:
+    """e^x: 2^n e^r. The scaling is done in two steps, so that 2^n itself cannot overflow."""
+    single = _bits(x) == 32
+    x = _clamped(b, x, *((-104.0, 89.0) if single else (-746.0, 710.0)))
+    r, _, n = _reduced(b, x)
+    p = _polynomial(b, r, [1 / math.factorial(k) for k in range(8 if single else 14)])
+    half = b.ashr(n, constant(1, n.type))
+    p = b.fmul(p, _power_of_two(b, half, x))
+    return b.fmul(p, _power_of_two(b, b.sub(n, half), x))
+
+
+def tanh(b: Any, x: Any) -> Any:
+    """T / (t + 2) with t = e^(2|x|) - 1, which stays exact near 0; 1 - 2 / (t + 2) beyond ½."""
+    single = _bits(x) == 32
+    size = _clamped(b, call(b, "fabs", x), 0.0, 10.0 if single else 20.0)
+    doubled = b.fadd(size, size)
+    r, lost, n = _reduced(b, doubled)
+    series = [1 / math.factorial(k + 2) for k in range(7 if single else 13)]
+    small = b.fadd(r, fma(b, b.fmul(r, r), _polynomial(b, r, series), lost))
+    scale = _power_of_two(b, n, x)
+    t = fma(b, small, scale, b.fsub(scale, constant(1.0, x.type)))
+    two, large = constant(2.0, x.type), b.fcmp_ordered(">", size, constant(0.5, x.type))
+    share = b.fdiv(b.select(large, two, t), b.fadd(t, two))
+    y = b.select(large, b.fsub(constant(1.0, x.type), share), share)
+    return call(b, "copysign", y, x)
+
+
+def log(b: Any, x: Any) -> Any:
+    """The logarithm: k log 2 and the series in f / (2 + f), with x = 2^k (1 + f), |f| < ½."""
+    single, kind, shift = _bits(x) == 32, _integer(x), _mantissa(x)
+    zero, tiny = constant(0.0, x.type), 2.0**-126 if single else 2.0**-1022
+    subnormal = b.fcmp_ordered("<", x, constant(tiny, x.type))
+    scaled = b.select(subnormal, b.fmul(x, constant(2.0**shift * 4, x.type)), x)
+    bits = b.bitcast(scaled, kind)
+    root = 0x3F3504F3 if single else 0x3FE6A09E667F3BCD  # √½
+    offset = b.sub(bits, constant(root, kind))
+    k = b.ashr(offset, constant(shift, kind))
+    one_f = b.bitcast(b.sub(bits, b.shl(k, constant(shift, kind))), x.type)
+    k = b.sub(k, b.select(subnormal, constant(shift + 2, kind), constant(0, kind)))
+    f, n = b.fsub(one_f, constant(1.0, x.type)), b.sitofp(k, x.type)
+    s = b.fdiv(f, b.fadd(f, constant(2.0, x.type)))
+    z = b.fmul(s, s)
+    terms = [2 / (2 * k + 3) for k in range(5 if single else 11)]
+    rest = b.fmul(z, _polynomial(b, z, terms))
+    half = b.fmul(constant(0.5, x.type), b.fmul(f, f))
+    high, low = LN2[_bits(x)]
+    inner = fma(b, s, b.fadd(half, rest), b.fmul(n, constant(low, x.type)))
+    y = fma(b, n, constant(high, x.type), b.fsub(f, b.fsub(half, inner)))
+    infinite = constant(math.inf, x.type)
+    y = b.select(b.fcmp_ordered("==", x, infinite), infinite, y)
+    y = b.select(b.fcmp_ordered("==", x, zero), constant(-math.inf, x.type), y)
+    bad = b.fcmp_unordered("<", x, zero)
+    return b.select(bad, constant(math.nan, x.type), y)
+
+
+def sign(b: Any, x: Any) -> Any:
+    """1 above 0, -1 below; 0 and NaN stay as they are."""
+    zero = constant(0.0, x.type)
+    below = b.select(b.fcmp_ordered("<", x, zero), constant(-1.0, x.type), x)
+    return b.select(b.fcmp_ordered(">", x, zero), constant(1.0, x.type), below)

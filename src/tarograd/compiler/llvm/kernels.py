@@ -1,0 +1,177 @@
+"""Kernels: the loop nests of a plan as LLVM functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from llvmlite import ir
+
+from tarograd.compiler.llvm.alike import Spot
+from tarograd.compiler.llvm.elements import EMITTERS, ONE, Elements, Place, converted
+from tarograd.compiler.llvm.philox import draw_kernel
+from tarograd.compiler.llvm.product import product_kernel
+from tarograd.compiler.llvm.turn import is_turn, turn_kernel
+from tarograd.compiler.llvm.words import (
+    I64,
+    POINTER,
+    accumulate,
+    across,
+    constant,
+    lanes,
+    loop,
+    splat,
+    type_of,
+)
+from tarograd.compiler.plan import Kernel, Plan, lanes_of
+from tarograd.compiler.program import Value
+from tarograd.compiler.trace import Untraceable
+from tarograd.ops import arithmetic, elementwise, reduction, shape
+
+Dims = tuple[int, ...]
+
+
+def emit_kernel(
+    module: Any, plan: Plan, kernel: Kernel, name: str, target: Any, spots: list[Spot]
+) -> Any:
+    """Write the function of a kernel; its arguments are the addresses of its arrays."""
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER] * len(spots)), name)
+    function.linkage = "internal"
+    for argument in function.args:
+        argument.add_attribute("noalias")
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    elements = Elements(b, plan, dict(zip(spots, function.args, strict=True)))
+    elements.kernel = kernel
+    emit = {"loop": _loop, "reduce": _reduce, "draw": draw_kernel}.get(kernel.kind)
+    if emit is None:
+        product_kernel(elements, kernel, target)
+    elif 0 not in kernel.shape:
+        emit(elements, kernel)
+    b.ret_void()
+    return function
+
+
+def block_names(plan: Plan) -> list[str]:
+    """The blocks of memory in which the arrays lie."""
+    return ["state", "scratch", *plan.external.values()]
+
+
+def _needs_single(v: Value, plan: Plan) -> bool:
+    """Whether the value gathers along its last axis, which vectors cannot do."""
+    stack = [v]
+    while stack:
+        x = stack.pop()
+        if x.is_op(shape.index) and len(x.shape) == 1:
+            return True
+        stack.extend(y for y in x.operands if y.primitive is not None and not plan.is_computed(y))
+    return False
+
+
+def _loop(e: Elements, kernel: Kernel) -> None:
+    """Elements: one loop for each axis, the last one in vectors."""
+    if is_turn(e, kernel):
+        turn_kernel(e, kernel)
+        return
+    wide = lanes_of(kernel.shape[-1], e.plan.widest) if kernel.shape else 1
+    if any(_needs_single(v, e.plan) for v in kernel.values):
+        wide = 1
+    with ExitStack() as stack:
+        places = _nest(e.b, stack, kernel.shape, wide)
+        e.known.clear()
+        e.finish(places)
+
+
+def _nest(b: Any, stack: ExitStack, dims: Dims, wide: int) -> list[Place]:
+    places = []
+    for axis, n in enumerate(dims):
+        step = wide if axis == len(dims) - 1 else 1
+        places.append(Place(stack.enter_context(loop(b, n, step)), step))
+    return places
+
+
+def _combine(e: Elements, v: Value) -> Callable[[Any, Any], Any]:
+    primitive = {
+        reduction.sum: arithmetic.add,
+        reduction.max: elementwise.maximum,
+        reduction.min: elementwise.minimum,
+    }[v.primitive]  # type: ignore[index]  # a reduction has a primitive
+    return lambda a, c: EMITTERS[primitive](e.b, v, [a, c])
+
+
+def _identity(v: Value) -> Any:
+    """What changes nothing: 0 for a sum, the lowest number for a maximum."""
+    if v.is_op(reduction.sum):
+        return 0
+    if v.dtype.kind != "f":
+        raise Untraceable(f"{v.primitive.name if v.primitive else ''} of {v.dtype}")
+    return float("-inf") if v.is_op(reduction.max) else float("inf")
+
+
+def _reduce(e: Elements, kernel: Kernel) -> None:
+    """Sums, maxima, minima: the kept axes outside, the reduced ones inside, in a fixed order."""
+    b, v = e.b, kernel.values[0]
+    x, axes = v.operands[0], v.attributes["axis"]
+    kept = [i for i in range(len(x.shape)) if i not in axes]
+    wide = lanes_of(x.shape[-1], e.plan.widest) if x.shape else 1
+    if _needs_single(x, e.plan):
+        wide = 1
+    last = len(x.shape) - 1
+    combine, kind = _combine(e, v), type_of(v.dtype)
+    with ExitStack() as stack:
+        places: dict[int, Place] = {}
+        for i in kept:
+            step = wide if i == last else 1
+            places[i] = Place(stack.enter_context(loop(b, x.shape[i], step)), step)
+        start = splat(b, constant(_identity(v), kind), wide)
+        (total,) = _inner(e, x, v, list(axes), places, [start], wide, combine)
+        if last in axes:
+            total = across(b, total, combine)
+        if v.attributes["keepdims"]:
+            out = [places.get(i, ONE) for i in range(len(x.shape))]
+        else:
+            out = [places[i] for i in kept]
+        e.known.clear()
+        e.bind(v, out, total)
+        e.finish(out)
+
+
+def _inner(
+    e: Elements,
+    x: Value,
+    v: Value,
+    axes: list[int],
+    places: dict[int, Place],
+    carried: list[Any],
+    wide: int,
+    combine: Callable[[Any, Any], Any],
+) -> list[Any]:
+    """The loops over the axes that are summed, one inside the other."""
+    b, last = e.b, len(x.shape) - 1
+    if axes:
+        axis, step = axes[0], wide if axes[0] == last else 1
+
+        def body(i: Any, values: list[Any]) -> list[Any]:
+            inner = places | {axis: Place(i, step)}
+            return _inner(e, x, v, axes[1:], inner, values, wide, combine)
+
+        return accumulate(b, x.shape[axis], step, carried, body)
+    e.known.clear()
+    value = splat(b, converted(b, e.at(x, _listed(places)), x.dtype, v.dtype), wide)
+    if wide > 1 and last in v.attributes["axis"] and x.shape[last] % wide:
+        value = _masked(b, value, places[last], x.shape[last], carried[0], v)
+    return [combine(carried[0], value)]
+
+
+def _listed(places: dict[int, Place]) -> list[Place]:
+    return [places[i] for i in sorted(places)]
+
+
+def _masked(b: Any, value: Any, place: Place, length: int, like: Any, v: Value) -> Any:
+    """The padding of the last vector of a row replaced by what changes nothing."""
+    n = lanes(like)
+    numbers = ir.Constant(ir.VectorType(I64, n), [ir.Constant(I64, i) for i in range(n)])
+    inside = b.icmp_unsigned(
+        "<", b.add(splat(b, place.first, n), numbers), constant(length, numbers.type)
+    )
+    return b.select(inside, value, constant(_identity(v), value.type))

@@ -1,0 +1,267 @@
+"""Native: a plan as machine code in this process, and its arrays."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from llvmlite import binding, ir
+
+from tarograd.compiler.llvm.alike import Spot, described
+from tarograd.compiler.llvm.kernels import block_names, emit_kernel
+from tarograd.compiler.llvm.words import I8, I64, POINTER, index
+from tarograd.compiler.plan import ALIGNMENT, Buffer, Plan
+from tarograd.compiler.program import Program, Value
+from tarograd.compiler.trace import Untraceable
+from tarograd.graph import Array
+
+LOOP = "tarograd_run"
+FED = ("batch", "step", "lr")  # the inputs that change from step to step
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the kernels are written for.
+
+    Args:
+        bits: of a vector register.
+        registers: how many there are.
+        features: LLVM's names of what the processor can do.
+        cpu: LLVM's name of the processor.
+    """
+
+    bits: int
+    registers: int
+    features: str
+    cpu: str
+
+    @property
+    def tile_vectors(self) -> int:
+        """Vectors in a row of a tile."""
+        return 4 if self.registers >= 32 else 2
+
+    def tile_rows(self, vectors: int) -> int:
+        """Rows of a tile: as many as leave registers for a row of B and an element of A."""
+        return min(12, max(1, (self.registers - vectors - 2) // vectors))
+
+    def __post_init__(self) -> None:
+        """The names have to be usable as they are."""
+        assert self.bits in (128, 256, 512)
+
+
+def host() -> Target:
+    """The processor that this runs on."""
+    features = binding.get_host_cpu_features()
+    on = {name for name, there in features.items() if there}
+    cpu, text = binding.get_host_cpu_name(), features.flatten()
+    if {"avx512f", "avx512vl", "avx512dq", "avx512bw"} <= on:
+        return Target(512, 32, text + ",-prefer-256-bit", cpu)
+    if {"avx2", "fma"} <= on:
+        return Target(256, 16, text, cpu)
+    if "neon" in on:
+        return Target(128, 32, text, cpu)
+    return Target(128, 16, text, cpu)
+
+
+# Narrower ones, to try all shapes of tiles on one machine.
+def narrowed(bits: int) -> Target:
+    """The host as if its registers had only `bits` bits: AVX2 for 256, SSE for 128."""
+    here = host()
+    if bits >= here.bits:
+        return here
+    if bits == 256:
+        return Target(256, 16, here.features + ",-avx512f", "x86-64-v3")
+    return Target(128, 16, "", "x86-64")
+
+
+def emit(plan: Plan, target: Target) -> Any:
+    """The module: a function for each kernel, and the loop over steps that calls them."""
+    module = ir.Module("tarograd")
+    module.triple = binding.get_process_triple()
+    known: dict[Any, Any] = {}
+    calls = []
+    for i, kernel in enumerate(plan.kernels):
+        key, spots = described(plan, kernel)
+        if key not in known:
+            name = f"kernel{i}_{kernel.kind}"
+            known[key] = emit_kernel(module, plan, kernel, name, target, spots)
+        calls.append((known[key], spots))
+    _emit_loop(module, plan, calls)
+    return module
+
+
+def _emit_loop(module: Any, plan: Plan, calls: list[tuple[Any, list[Spot]]]) -> None:
+    """run(steps, blocks…, batches, step numbers, learning rates, losses): no Python in between."""
+    names = block_names(plan)
+    kinds = [I64, *[POINTER] * (len(names) + len(FED) + 1)]
+    loop = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), LOOP)
+    steps, *rest = loop.args
+    blocks, fed, losses = rest[: len(names)], rest[len(names) : -1], rest[-1]
+    entry, head, done = (loop.append_basic_block(n) for n in ("entry", "head", "done"))
+    b = ir.IRBuilder(entry)
+    b.branch(head)
+    b.position_at_end(head)
+    i = b.phi(I64)
+    i.add_incoming(index(0), entry)
+    for name, source in zip(FED, fed, strict=True):
+        if name in plan.program.inputs and len(plan.program.inputs[name].shape) <= 1:
+            v = plan.program.inputs[name]
+            nbytes = int(np.prod(v.shape)) * v.dtype.itemsize
+            start = b.gep(source, [b.mul(i, index(nbytes))], source_etype=I8)
+            _copy(b, _address(b, plan, v, blocks[0]), start, nbytes)
+    for function, spots in calls:
+        known = dict(zip(names, blocks, strict=True))
+        b.call(function, [b.gep(known[n], [index(at)], source_etype=I8) for n, at in spots])
+    first = next(iter(plan.program.outputs.values()))
+    for new, old in plan.copies:
+        size = _span(plan, old)
+        buffer = plan.buffers[id(new)]
+        _copy(
+            b,
+            _address(b, plan, old, blocks[0]),
+            _address(b, plan, new, blocks[names.index(buffer.block)]),
+            size,
+        )
+    if "loss" in plan.program.outputs and not first.shape:
+        width = first.dtype.itemsize
+        place = b.gep(losses, [b.mul(i, index(width))], source_etype=I8)
+        block = blocks[names.index(plan.buffers[id(first)].block)]
+        _copy(b, place, _address(b, plan, first, block), width)
+    following = b.add(i, index(1))
+    i.add_incoming(following, b.block)
+    b.cbranch(b.icmp_unsigned("<", following, steps), head, done)
+    b.position_at_end(done)
+    b.ret_void()
+
+
+def _address(b: Any, plan: Plan, v: Value, block: Any) -> Any:
+    return b.gep(block, [index(plan.buffers[id(v)].offset)], source_etype=I8)
+
+
+def _span(plan: Plan, v: Value) -> int:
+    """The bytes of an array with its padding."""
+    strides = plan.buffers[id(v)].strides
+    if not strides:
+        return v.dtype.itemsize
+    row = -(-v.shape[-1] // plan.buffers[id(v)].lanes) * plan.buffers[id(v)].lanes
+    return (v.shape[0] * strides[0] if len(strides) > 1 else row) * v.dtype.itemsize
+
+
+def _copy(b: Any, to: Any, source: Any, nbytes: int) -> None:
+    name = "llvm.memcpy.p0.p0.i64"
+    function = b.module.globals.get(name)
+    if function is None:
+        signature = ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64, ir.IntType(1)])
+        function = ir.Function(b.module, signature, name)
+    b.call(function, [to, source, index(nbytes), ir.Constant(ir.IntType(1), 0)])
+
+
+def assemble(module: Any, target: Target) -> Any:
+    """Optimize and translate; the engine owns the code."""
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    parsed = binding.parse_assembly(str(module))
+    machine = binding.Target.from_default_triple().create_target_machine(
+        cpu=target.cpu, features=target.features, opt=2
+    )
+    options = binding.create_pipeline_tuning_options(speed_level=2)
+    options.loop_vectorization = options.slp_vectorization = False
+    builder = binding.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(parsed, builder)
+    engine = binding.create_mcjit_compiler(parsed, machine)
+    engine.finalize_object()
+    return engine
+
+
+class Native:
+    """A program as machine code, with its arrays.
+
+    Args:
+        program: lowered.
+        external: arrays that are read where they are, by the names of their inputs.
+        target: the processor; by default this one.
+        state: the block of another Native whose inputs are laid out the same, to share it.
+
+    Raises:
+        Untraceable: if there is a primitive that no kernel computes.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        external: Mapping[str, Array] | None = None,
+        target: Target | None = None,
+        state: Array | None = None,
+    ) -> None:
+        self.target = target or host()
+        self.external = {k: np.ascontiguousarray(a) for k, a in (external or {}).items()}
+        self.plan = Plan(program, self.target.bits // 32, tuple(self.external))
+        self.program = program
+        self.engine = assemble(emit(self.plan, self.target), self.target)
+        kinds = [ctypes.c_int64, *[ctypes.c_void_p] * (len(block_names(self.plan)) + len(FED) + 1)]
+        address = self.engine.get_function_address(LOOP)
+        self._function = ctypes.CFUNCTYPE(None, *kinds)(address)
+        self.state = aligned(self.plan.sizes["state"]) if state is None else state
+        if self.state.nbytes < self.plan.sizes["state"]:
+            raise Untraceable("the state of another program does not fit")
+        self.scratch = aligned(self.plan.sizes["scratch"])
+        for v in program.order():
+            if v.array is not None:
+                self.view(v)[...] = v.array
+
+    def view(self, v: Value) -> Array:
+        """The array of a Value, where it lies."""
+        buffer: Buffer = self.plan.buffers[id(v)]
+        block = self.state if buffer.block == "state" else self.scratch
+        strides = tuple(s * v.dtype.itemsize for s in buffer.strides)
+        return np.ndarray(v.shape, v.dtype, block.data, buffer.offset, strides)
+
+    def run(self, fed: Mapping[str, Array], steps: int = 1) -> Array:
+        """Make steps; the GIL is released meanwhile.
+
+        Args:
+            fed: the batch indices, step numbers and learning rates, a row for each step.
+            steps: how many.
+
+        Returns:
+            the first output of each step, if it is one number called "loss".
+        """
+        first = next(iter(self.program.outputs.values()))
+        losses = np.zeros(steps, first.dtype)
+        blocks = [self.state, self.scratch, *self.external.values()]
+        rows = [np.ascontiguousarray(fed.get(name, np.zeros(0))) for name in FED]
+        for name, row in zip(FED, rows, strict=True):
+            v = self.program.inputs.get(name)
+            if v is None or len(v.shape) > 1:
+                continue
+            if row.dtype != v.dtype or row.size != steps * int(np.prod(v.shape)):
+                raise ValueError(f"{name}: {steps} rows of {v.shape} {v.dtype} are needed")
+        pointers = [a.ctypes.data for a in (*blocks, *rows, losses)]
+        if steps:
+            self._function(steps, *pointers)
+        return losses
+
+    def __call__(self, *arguments: Any) -> list[Array]:
+        """The function of its inputs, all of them given; results in the order of the outputs."""
+        for v, given in zip(self.program.inputs.values(), arguments, strict=True):
+            if id(v) not in self.plan.external:
+                self.view(v)[...] = given
+        fed = {k: a for k, a in zip(self.program.inputs, arguments, strict=True) if k in FED}
+        self.run({k: np.asarray(a) for k, a in fed.items()})
+        return [self.result(k) for k in self.program.outputs]
+
+    def result(self, name: str) -> Array:
+        """A copy of an output."""
+        new, old = self.program.outputs[name], self.program.inputs.get(name)
+        copied = any(v is new and w is old for v, w in self.plan.copies)
+        return np.array(self.view(old if copied and old is not None else new))
+
+
+def aligned(nbytes: int) -> Array:
+    """Zeros whose address is a multiple of a cache line."""
+    raw = np.zeros(nbytes + 2 * ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + nbytes + ALIGNMENT]

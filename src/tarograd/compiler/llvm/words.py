@@ -1,0 +1,154 @@
+"""The vocabulary of the emitter: types, constants, loops and vectors, on llvmlite's builder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+from tarograd.compiler.trace import Untraceable
+
+I1, I8, I32, I64 = (ir.IntType(n) for n in (1, 8, 32, 64))
+POINTER = ir.PointerType()
+FLOATS = {np.dtype(np.float32): ir.FloatType(), np.dtype(np.float64): ir.DoubleType()}
+
+
+def type_of(dtype: np.dtype[Any]) -> Any:
+    """The LLVM type of one element; a bool is one bit, eight in memory."""
+    if dtype.kind == "b":
+        return I1
+    if dtype in FLOATS:
+        return FLOATS[dtype]
+    if dtype.kind in "iu":
+        return ir.IntType(8 * dtype.itemsize)
+    raise Untraceable(f"there is no machine type for {dtype}")
+
+
+def lanes(value: Any) -> int:
+    """How many elements an LLVM value holds: 1 for a scalar."""
+    return value.type.count if isinstance(value.type, ir.VectorType) else 1
+
+
+def shaped(scalar: Any, like: Any) -> Any:
+    """The type with as many lanes as `like` has."""
+    n = lanes(like)
+    return scalar if n == 1 else ir.VectorType(scalar, n)
+
+
+def element(value: Any) -> Any:
+    """The type of one lane."""
+    return value.type.element if isinstance(value.type, ir.VectorType) else value.type
+
+
+def constant(number: Any, of: Any) -> Any:
+    """A number in a type, in each lane of a vector."""
+    if isinstance(of, ir.VectorType):
+        return ir.Constant(of, [constant(number, of.element)] * of.count)
+    if isinstance(of, ir.FloatType):
+        number = float(np.float32(number))
+    return ir.Constant(of, number)
+
+
+def index(number: int) -> Any:
+    """A constant place."""
+    return ir.Constant(I64, number)
+
+
+def splat(b: Any, value: Any, n: int) -> Any:
+    """The scalar in each of n lanes; a vector stays as it is."""
+    if n == 1 or lanes(value) == n:
+        return value
+    if isinstance(value, ir.Constant):
+        return ir.Constant(ir.VectorType(value.type, n), [value] * n)
+    empty = ir.Constant(ir.VectorType(value.type, n), ir.Undefined)
+    one = b.insert_element(empty, value, ir.Constant(I32, 0))
+    return b.shuffle_vector(one, empty, ir.Constant(ir.VectorType(I32, n), [0] * n))
+
+
+def call(b: Any, name: str, *arguments: Any) -> Any:
+    """One of LLVM's intrinsic functions, such as llvm.sqrt."""
+    kind = arguments[0].type
+    part = {ir.FloatType: "f32", ir.DoubleType: "f64"}.get(type(element(arguments[0])))
+    part = part or f"i{element(arguments[0]).width}"
+    full = f"llvm.{name}.{f'v{kind.count}' if isinstance(kind, ir.VectorType) else ''}{part}"
+    function = b.module.globals.get(full)
+    if function is None:
+        signature = ir.FunctionType(kind, [a.type for a in arguments])
+        function = ir.Function(b.module, signature, full)
+    return b.call(function, arguments)
+
+
+def fma(b: Any, x: Any, y: Any, z: Any) -> Any:
+    """X y + z, in one rounding where the processor can."""
+    return call(b, "fmuladd", x, y, z)
+
+
+@contextmanager
+def loop(b: Any, stop: int, step: int = 1) -> Iterator[Any]:
+    """Emit the `with` block as the body of a loop over 0, step, 2 step … below `stop` > 0."""
+    if stop <= step:
+        yield index(0)
+        return
+    before, head = b.block, b.append_basic_block("loop")
+    b.branch(head)
+    b.position_at_end(head)
+    i = b.phi(I64)
+    i.add_incoming(index(0), before)
+    yield i
+    following = b.add(i, index(step))
+    end, done = b.block, b.append_basic_block("done")
+    b.cbranch(b.icmp_unsigned("<", following, index(stop)), head, done)
+    i.add_incoming(following, end)
+    b.position_at_end(done)
+
+
+def accumulate(
+    b: Any, stop: int, step: int, start: Sequence[Any], body: Callable[[Any, list[Any]], list[Any]]
+) -> list[Any]:
+    """A loop that carries values: `body(i, values)` gives their next ones."""
+    if stop <= 0:
+        return list(start)
+    if stop <= step:
+        return body(index(0), list(start))
+    before, head = b.block, b.append_basic_block("sum")
+    b.branch(head)
+    b.position_at_end(head)
+    i = b.phi(I64)
+    i.add_incoming(index(0), before)
+    carried = []
+    for value in start:
+        phi = b.phi(value.type)
+        phi.add_incoming(value, before)
+        carried.append(phi)
+    results = body(i, carried)
+    following = b.add(i, index(step))
+    end, done = b.block, b.append_basic_block("done")
+    b.cbranch(b.icmp_unsigned("<", following, index(stop)), head, done)
+    i.add_incoming(following, end)
+    for phi, result in zip(carried, results, strict=True):
+        phi.add_incoming(result, end)
+    b.position_at_end(done)
+    return results
+
+
+def across(b: Any, value: Any, combine: Callable[[Any, Any], Any]) -> Any:
+    """All lanes combined, in halves: always in the same order."""
+    while lanes(value) > 1:
+        half = lanes(value) // 2
+        parts = [
+            b.shuffle_vector(
+                value,
+                value,
+                ir.Constant(
+                    ir.VectorType(I32, half), [ir.Constant(I32, i + s) for i in range(half)]
+                ),
+            )
+            for s in (0, half)
+        ]
+        value = combine(*parts)
+        if half == 1:
+            return b.extract_element(value, ir.Constant(I32, 0))
+    return value

@@ -1,0 +1,124 @@
+"""Lower: the composites written out, so that what is left are loops, sums and products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tarograd.compiler.program import Program, Value, rebuilt
+from tarograd.compiler.rewrite import rewrite
+from tarograd.compiler.trace import trace
+from tarograd.graph import Primitive
+from tarograd.ops import arithmetic, elementwise, matmul, random, reduction, shape
+from tarograd.ops import reduction as r
+
+
+def _logsumexp(x: Any, *, axis: Any, keepdims: bool) -> Any:
+    top = x.max(axis=axis, keepdims=True)
+    top = np.where(np.abs(top) == np.inf, 0, top)
+    y = np.log(np.exp(x - top).sum(axis=axis, keepdims=True)) + top
+    kept = tuple(n for i, n in enumerate(x.shape) if i not in axis)
+    return y if keepdims else y.reshape(kept)
+
+
+def _mean(x: Any, *, axis: Any, keepdims: bool) -> Any:
+    count = int(np.prod([x.shape[i] for i in axis]))
+    return r.sum(x, axis=axis, keepdims=keepdims) / count
+
+
+def _sum_to(x: Any, *, shape: tuple[int, ...]) -> Any:
+    new = x.ndim - len(shape)
+    stretched = (i + new for i, n in enumerate(shape) if n == 1 and x.shape[i + new] != 1)
+    return r.sum(x, axis=(*range(new), *stretched), keepdims=False).reshape(shape)
+
+
+def _clip(x: Any, *, low: float, high: float) -> Any:
+    return np.minimum(np.maximum(x, low), high)
+
+
+# Each in other primitives, with the operations of its closed form. One that is not here and that
+# the emitter does not know either cannot become machine code.
+LOWERED: dict[Primitive, Callable[..., Any]] = {
+    matmul.affine: lambda x, w, b: x @ w + b,
+    elementwise.relu: lambda x: np.maximum(x, 0),
+    elementwise.sigmoid: elementwise.sigmoid.forward,
+    elementwise.clip: _clip,
+    random.dropout: random.dropout.forward,
+    reduction.mean: _mean,
+    reduction.softmax: reduction.softmax.forward,
+    reduction.logsumexp: _logsumexp,
+    reduction.log_softmax: reduction.log_softmax.forward,
+    reduction.softmax_with_loss: reduction.softmax_with_loss.forward,
+    reduction.squared_error: lambda y, t: ((y - t) * (y - t)).sum() / (2 * len(y)),
+    shape.sum_to: _sum_to,
+}
+
+
+def lower(program: Program) -> Program:
+    """Write the composites out, and rewrite the result.
+
+    Example:
+        >>> import tarograd as tg
+        >>> print(lower(trace(tg.relu, {"apple": 100.0})))
+        v0 = input apple() float64
+        v1 = maximum(v0, 0) () float64
+        return v1
+    """
+
+    def change(value: Value, inputs: tuple[Any, ...]) -> Value:
+        if value.primitive in LOWERED:
+            return _written_out(value, inputs)
+        return replace(value, inputs=inputs)
+
+    return rewrite(rebuilt(rewrite(rebuilt(program, change)), _sink))
+
+
+def _sink(value: Value, inputs: tuple[Any, ...]) -> Value:
+    """Images are given their other shape where they lie, not after they have been gathered."""
+    v = replace(value, inputs=inputs)
+    return _reshaped(v.operands[0], v.shape) or v if v.is_op(shape.reshape) else v
+
+
+def _reshaped(x: Value, dims: tuple[int, ...]) -> Value | None:
+    """A gathered input, perhaps cast and scaled, in another shape; None for anything else."""
+    if x.is_op(shape.index) and x.operands[0].primitive is None and len(x.operands) == 2:
+        images, rows = x.operands
+        if not dims or x.attributes["key"] != (shape.ARRAY,) or dims[0] != rows.shape[0]:
+            return None
+        whole = (images.shape[0], *dims[1:])
+        images = Value(whole, images.dtype, shape.reshape, (images,), {"shape": whole})
+        return replace(x, inputs=(images, rows), shape=dims)
+    if len(x.operands) != 1 or x.primitive not in (elementwise.cast, arithmetic.divide):
+        return None
+    inner = _reshaped(x.operands[0], dims)
+    mapped = tuple(inner if isinstance(i, Value) else i for i in x.inputs)
+    return None if inner is None else replace(x, inputs=mapped, shape=dims)
+
+
+def _written_out(value: Value, inputs: tuple[Any, ...]) -> Value:
+    """The value as its definition computes it, traced on zeros of the right shapes."""
+    assert value.primitive is not None
+    definition = LOWERED[value.primitive]
+    given = {f"x{i}": x for i, x in enumerate(inputs) if isinstance(x, Value)}
+    zeros = {k: np.zeros(x.shape, x.dtype) for k, x in given.items()}
+
+    def function(*tensors: Any) -> Any:
+        rest = iter(tensors)
+        mixed = (next(rest) if isinstance(x, Value) else x for x in inputs)
+        return definition(*mixed, **value.attributes)
+
+    with np.errstate(all="ignore"):
+        inner = trace(function, zeros)
+    places = {id(inner.inputs[k]): x for k, x in given.items()}
+    new: dict[int, Value] = {}
+    for v in inner.order():
+        if v.primitive is None:
+            new[id(v)] = places.get(id(v), v)
+        else:
+            mapped = tuple(new[id(x)] if isinstance(x, Value) else x for x in v.inputs)
+            new[id(v)] = replace(v, inputs=mapped, group=value.group)
+    result = new[id(inner.outputs["result"])]
+    return replace(result, name=value.name) if result.primitive else result

@@ -1,0 +1,252 @@
+"""The readable source: a program as NumPy that a student could have written.
+
+Executing it does what eager code does, operation by operation. It is documentation, the reference
+that faster code is held against, and what runs where nothing faster can.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tarograd.compiler.numpy_text import ATOM, HELPERS, UNARY, WRITERS, Text, dtype_text
+from tarograd.compiler.program import Program, Value
+from tarograd.compiler.trace import Untraceable
+from tarograd.graph import Array, Group
+from tarograd.ops import shape
+
+WIDTH = 96  # of a line of source
+_CHEAP = (shape.transpose, shape.repeat)  # views, written where they are used
+_BIG = 64  # elements of a constant that is handed over rather than written out
+
+
+@dataclass
+class Source:
+    """The source being written.
+
+    Attributes:
+        lines: the body of the function so far.
+        constants: arrays too large to be written out, by their names.
+    """
+
+    program: Program
+    lines: list[str] = field(default_factory=list)
+    constants: dict[str, Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Finds the order, what is written within another line, and the line of each use."""
+        self.order = [v for v in sections(self.program) if v.primitive is not None]
+        self.uses: Counter[int] = Counter(id(x) for v in self.order for x in v.operands)
+        self.uses.update(id(v) for v in self.program.outputs.values())
+        self.users: dict[int, list[Value]] = {}
+        for v in self.order:
+            for x in v.operands:
+                self.users.setdefault(id(x), []).append(v)
+        self.texts: dict[int, Text] = {}
+        self.written: set[int] = set()
+        self.taken = {"np", "constants", *HELPERS, *keyword.kwlist}
+        self.labels = {v: k for k, v in reversed([*self.program.outputs.items()]) if v.primitive}
+        for name, v in self.program.inputs.items():
+            self.texts[id(v)] = (ATOM, self._free(name))
+        self.arguments = [self.texts[id(v)][1] for v in self.program.inputs.values()]
+
+    def _free(self, wanted: str) -> str:
+        """A name that nothing else has."""
+        name = base = re.sub(r"\W", "_", wanted) or "v"
+        base = name = f"v{base}" if base[0].isdigit() else base
+        number = 1
+        while name in self.taken:
+            number += 1
+            name = f"{base}{number}" if not base[-1].isdigit() else f"{base}_{number}"
+        self.taken.add(name)
+        return name
+
+    def text(self, x: Any) -> Text:
+        """An input of an operation as an expression."""
+        if not isinstance(x, Value):
+            literal = repr(x) if np.isfinite(x) else f"np.{x!r}".replace("np.-", "-np.")
+            return (UNARY if literal.startswith("-") else ATOM), literal
+        if id(x) not in self.texts:
+            self.texts[id(x)] = (ATOM, self._constant(x))
+        return self.texts[id(x)]
+
+    def _constant(self, v: Value) -> str:
+        array = v.array
+        assert array is not None
+        if array.size > _BIG or (array.dtype.kind == "f" and not np.isfinite(array).all()):
+            name = self._free("constant")
+            self.constants[name] = array
+            return name
+        if array.ndim == 1 and array.dtype == np.int64 and (array == np.arange(array.size)).all():
+            return f"np.arange({array.size})"
+        if array.ndim == 0 or 0 in array.shape:
+            text = f"{dtype_text(array.dtype)}({array.item()!r})" if not array.ndim else ""
+            return text or f"np.zeros({array.shape}, {dtype_text(array.dtype)})"
+        return f"np.array({array.tolist()}, {dtype_text(array.dtype)})"
+
+    def expression(self, v: Value) -> Text:
+        """The computation of one value."""
+        assert v.primitive is not None
+        if v.primitive not in WRITERS:
+            raise Untraceable(f"there is no NumPy text for {v.primitive.name!r}")
+        texts = [self.text(x) for x in v.inputs]
+        if v.primitive.elementwise:
+            bare = [x.operands[0] if x.is_op(shape.repeat) else x for x in v.operands]
+            if np.broadcast_shapes(*(x.shape for x in bare)) == v.shape:  # NumPy repeats by itself
+                for i, x in enumerate(v.inputs):
+                    if isinstance(x, Value) and x.is_op(shape.repeat):
+                        texts[i] = self.text(x.operands[0])
+        return WRITERS[v.primitive](v, texts)
+
+    def write(self) -> None:
+        """Write one line after the other."""
+        section = None
+        for v in self.order:
+            self._operands(v)
+            text = self.expression(v)
+            if self._inlined(v, text):
+                self.texts[id(v)] = text
+                continue
+            if v.group is not section and v.group is not None:
+                section = v.group
+                self.lines.append(_heading(section))
+            self.written.add(id(v))
+            name = self._name(v)
+            self.lines.append(f"{name} = {text[1]}")
+            self.texts[id(v)] = (ATOM, name)
+        self.results = [self.text(v)[1] for v in self.program.outputs.values()]
+
+    def _operands(self, v: Value) -> None:
+        """Give a line of its own to what was to be written within this one, but is too long."""
+        while len(self.expression(v)[1]) > WIDTH - 30:
+            parts = [x for x in v.operands if x.primitive and id(x) not in self.written]
+            parts = [x for x in parts if not x.is_op(shape.repeat)]
+            if not parts:
+                return
+            longest = max(parts, key=lambda x: len(self.texts[id(x)][1]))
+            name = self._free(longest.name or "part")
+            self.lines.append(f"{name} = {self.texts[id(longest)][1]}")
+            self.written.add(id(longest))
+            self.texts[id(longest)] = (ATOM, name)
+
+    def _inlined(self, v: Value, text: Text) -> bool:
+        if v in self.labels or v.name is not None:
+            return False
+        simple = v.primitive in _CHEAP and all(c.isalnum() or c in "_.T" for c in text[1])
+        elided = v.is_op(shape.repeat) and all(
+            u.primitive is not None and u.primitive.elementwise for u in self.users[id(v)]
+        )
+        return simple or elided or (self.uses[id(v)] == 1 and len(text[1]) < WIDTH - 40)
+
+    def _name(self, v: Value) -> str:
+        """Its own name; an input's for the new value of that input, once the old one is unused."""
+        label = self.labels.get(v)
+        old = self.program.inputs.get(label) if label else None
+        if old is None:
+            assert v.primitive is not None
+            return self._free(v.name or label or v.primitive.name)
+        if all(self._done(user) for user in self.users.get(id(old), [])):
+            return self.texts[id(old)][1]
+        return self._free(f"new_{label}")
+
+    def _done(self, v: Value) -> bool:
+        """Whether nothing that is still to be written computes this value."""
+        if id(v) in self.written:
+            return True
+        users = self.users.get(id(v), [])
+        return id(v) in self.texts and all(self._done(user) for user in users)
+
+
+def _heading(section: Group) -> str:
+    """The comment above the lines of a layer; the network's own name is left out."""
+    path = section.path().split(".")
+    name = ".".join(path[1:] or path)
+    if not section.kind or name.startswith("_"):
+        return f"# {section.kind or name}"
+    return f"# {name} ({section.kind})"
+
+
+def sections(program: Program) -> list[Value]:
+    """The values in order: first the groups that the first output needs, then the others."""
+    order = program.order()
+    rank = {id(v): int(v.group is not None and v.group.kind == "") for v in order}
+    rank |= {id(v): 2 for v in order if v.group is not None and v.group.name == "update"}
+    for v in reversed(order):
+        for x in v.operands:
+            rank[id(x)] = min(rank[id(x)], rank[id(v)])
+    return sorted(order, key=lambda v: rank[id(v)])
+
+
+def numpy_source(program: Program) -> tuple[str, dict[str, Array]]:
+    """The program as the text of a Python module, and the constants that it refers to by name.
+
+    Raises:
+        Untraceable: for a primitive that has no text.
+
+    Example:
+        >>> from tarograd.compiler.trace import trace
+        >>> def shop(apple, count, tax):
+        ...     return apple * count * tax
+        >>> program = trace(shop, {"apple": 100.0, "count": 2.0, "tax": 1.1}, name="shop")
+        >>> print(numpy_source(program)[0])
+        import numpy as np
+        <BLANKLINE>
+        <BLANKLINE>
+        def shop(apple, count, tax):
+            result = apple * count * tax
+            return result
+    """
+    source = Source(program)
+    source.write()
+    body = "\n".join(f"    {line}" for line in source.lines)
+    end = f"    return {', '.join(source.results)}"
+    text = "\n".join([_signature(program.name, source.arguments), *filter(None, [body]), end])
+    head = [f"# {name}: an array of shape {a.shape}" for name, a in source.constants.items()]
+    parts = [*_helpers(text), text]
+    return "\n\n\n".join(["\n".join(["import numpy as np", *head]), *parts]), source.constants
+
+
+def _signature(name: str, arguments: list[str]) -> str:
+    line = f"def {name}({', '.join(arguments)}):"
+    if len(line) <= WIDTH:
+        return line
+    return f"def {name}(\n    " + ",\n    ".join(arguments) + ",\n):"
+
+
+def _helpers(text: str) -> list[str]:
+    """The definitions that the text calls, and those that they call."""
+    needed: list[str] = []
+    for name, helper in reversed(HELPERS.items()):
+        if re.search(rf"(?<![\w.]){name}\(", text):
+            text += helper
+            needed.insert(0, helper.strip("\n"))
+    return needed
+
+
+def executable(program: Program) -> Callable[..., tuple[Array, ...]]:
+    """The function that the source defines; it gives a tuple of arrays, one for each output.
+
+    Example:
+        >>> from tarograd.compiler.trace import trace
+        >>> double = trace(lambda apple: apple * 2, {"apple": 100.0})
+        >>> executable(double)(np.float64(3.0))
+        (array(6.),)
+    """
+    text, constants = numpy_source(program)
+    namespace: dict[str, Any] = dict(constants)
+    exec(compile(text, f"<{program.name}>", "exec"), namespace)
+    function = namespace[program.name]
+    results = list(program.outputs.values())
+
+    def run(*arguments: Any) -> tuple[Array, ...]:
+        given = function(*arguments)
+        given = given if len(results) > 1 else (given,)
+        return tuple(np.asarray(x) for x in given)
+
+    return run

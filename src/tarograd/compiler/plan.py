@@ -1,0 +1,338 @@
+"""Plan: which values one kernel computes, where each array lies, and in which order.
+
+A kernel is one loop nest. It computes a product, a sum, or elements; elementwise values join the
+kernel that computes their inputs, so that no array is read again that was just written. What only
+moves elements (transpose, repeat, reshape, a gathered row) is no kernel: it is another way to
+read an array. All arrays lie in two blocks of memory: `state` holds the inputs and constants,
+`scratch` what a step computes, where arrays that are never needed together share their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import prod
+
+from tarograd.compiler.program import Program, Value
+from tarograd.compiler.trace import Untraceable
+from tarograd.graph import Primitive
+from tarograd.ops import arithmetic, elementwise, matmul, random, reduction, shape
+from tarograd.ops.shape import ARRAY
+
+MOVERS = (shape.transpose, shape.repeat, shape.reshape, shape.index)
+REDUCTIONS = (reduction.sum, reduction.max, reduction.min)
+# What follows a product stands in its code once for each register of a tile: not these.
+HEAVY = (elementwise.exp, elementwise.log, elementwise.tanh, elementwise.sqrt, arithmetic.power)
+ALIGNMENT = 64  # bytes: a cache line
+ELEMENTWISE: tuple[Primitive, ...] = (
+    arithmetic.add,
+    arithmetic.subtract,
+    arithmetic.multiply,
+    arithmetic.divide,
+    arithmetic.negative,
+    arithmetic.power,
+    elementwise.exp,
+    elementwise.log,
+    elementwise.sqrt,
+    elementwise.tanh,
+    elementwise.sign,
+    elementwise.absolute,
+    elementwise.maximum,
+    elementwise.minimum,
+    elementwise.where,
+    elementwise.cast,
+    elementwise.greater,
+    elementwise.greater_equal,
+    elementwise.less,
+    elementwise.less_equal,
+    elementwise.equal,
+    elementwise.not_equal,
+    elementwise.logical_not,
+    elementwise.logical_and,
+    elementwise.logical_or,
+)
+
+
+@dataclass(eq=False)
+class Kernel:
+    """One loop nest.
+
+    Attributes:
+        kind: "loop", "matmul", "reduce" or "draw".
+        shape: that of what it computes.
+        values: what it computes, each after its inputs; the first is the product or the sum.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    values: list[Value] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Where an array lies: in the block `block`, from byte `offset` on, with strides in elements.
+
+    The last axis is contiguous; rows are padded to a multiple of `lanes` elements, so that a
+    kernel may read and write whole vectors.
+    """
+
+    block: str
+    offset: int
+    strides: tuple[int, ...]
+    lanes: int
+
+
+def lanes_of(length: int, widest: int) -> int:
+    """How many elements along an axis are worked on at once: a power of 2."""
+    return min(widest, 1 << max(length - 1, 0).bit_length())
+
+
+def padded_strides(dims: tuple[int, ...], widest: int) -> tuple[tuple[int, ...], int]:
+    """The strides of an array with padded rows, and the number of its elements with padding."""
+    if not dims:
+        return (), 1
+    lanes = lanes_of(dims[-1], widest)
+    row = -(-dims[-1] // lanes) * lanes
+    strides, size = [1], row
+    for n in reversed(dims[1:-1] if len(dims) > 1 else ()):
+        strides.append(size)
+        size *= n
+    if len(dims) > 1:
+        strides.append(size)
+        size *= dims[0]
+    return tuple(reversed(strides)), size
+
+
+class Plan:
+    """The kernels of a program in order, and the places of its arrays.
+
+    Args:
+        program: lowered.
+        widest: elements in a vector register, for float32.
+        external: inputs that stay where they are, in arrays without padding.
+
+    Attributes:
+        kernels: in the order in which they run.
+        buffers: the place of each array that is stored, by the `id` of its Value.
+        copies: outputs that have to be copied onto the input whose new value they are, at the end.
+        sizes: bytes of the two blocks.
+        unshared: what `scratch` would take if no two arrays shared a place.
+
+    Raises:
+        Untraceable: for a primitive that no kernel computes.
+
+    Example:
+        >>> import numpy as np
+        >>> from tarograd.compiler.lower import lower
+        >>> from tarograd.compiler.trace import trace
+        >>> def payment(apples, prices):
+        ...     return (apples @ prices) * 1.1
+        >>> shop = trace(payment, {"apples": np.ones((5, 3)), "prices": np.ones((3, 2))})
+        >>> plan = Plan(lower(shop), widest=16)
+        >>> [(k.kind, k.shape, [v.primitive.name for v in k.values]) for k in plan.kernels]
+        [('matmul', (5, 2), ['matmul', 'multiply'])]
+    """
+
+    def __init__(self, program: Program, widest: int, external: tuple[str, ...] = ()) -> None:
+        self.program, self.widest = program, widest
+        self.external = {id(program.inputs[k]): k for k in external}
+        self.order = program.order()
+        self.kernel: dict[int, Kernel] = {}
+        self.position: dict[Kernel, int] = {}
+        self.stored: dict[int, Value] = {}
+        self.wanted = {id(v) for v in self._arrays_wanted()}
+        for v in self.order:
+            if v.primitive is not None:
+                self._assign(v)
+        self._find_stored()
+        self.buffers: dict[int, Buffer] = {}
+        self.copies: list[tuple[Value, Value]] = []
+        self._place_state()
+        self._schedule()
+        self._place_scratch()
+
+    def is_computed(self, v: Value) -> bool:
+        """Whether a kernel computes it; else it is an array, or computed wherever it is read."""
+        return id(v) in self.kernel
+
+    def sources(self, v: Value, direct: bool = True) -> Iterator[tuple[Value, bool]]:
+        """The arrays and computed values behind `v`, and whether the same index of them is read."""
+        for x in v.operands:
+            same = direct and v.primitive not in MOVERS and x.shape == v.shape
+            if x.primitive is None or self.is_computed(x):
+                yield x, same
+            else:
+                yield from self.sources(x, same)
+
+    def _new(self, kind: str, v: Value) -> None:
+        kernel = Kernel(kind, v.shape, [v])
+        self.position[kernel] = len(self.position)
+        self.kernel[id(v)] = kernel
+
+    def _assign(self, v: Value) -> None:
+        """Give a value to a kernel, unless it is cheap to compute it wherever it is read."""
+        assert v.primitive is not None
+        if v.primitive in MOVERS:
+            _check_mover(v)
+            if id(v) in self.wanted:
+                self._new("loop", v)
+        elif v.primitive in ELEMENTWISE:
+            needed = [(self.kernel[id(x)], same) for x, same in self.sources(v) if x.primitive]
+            if not needed:
+                if id(v) in self.wanted:
+                    self._new("loop", v)
+                return
+            last = max((k for k, _ in needed), key=self.position.__getitem__)
+            light = last.kind == "matmul" and v.primitive not in HEAVY
+            fits = last.shape == v.shape and (last.kind == "loop" or light)
+            if fits and all(same for k, same in needed if k is last):
+                last.values.append(v)
+                self.kernel[id(v)] = last
+            else:
+                self._new("loop", v)
+        elif v.primitive in REDUCTIONS:
+            self._new("reduce", v)
+        elif v.is_op(matmul.matmul) and len(v.shape) == 2 and v.dtype.kind == "f":
+            self._new("matmul", v)
+        elif v.is_op(random.bernoulli):
+            self._new("draw", v)
+        else:
+            raise Untraceable(f"there is no kernel for {v.primitive.name} of shape {v.shape}")
+
+    def base(self, v: Value) -> Value:
+        """The array of which `v` is a view that a product can read: turned over, or as it is."""
+        while v.is_op(shape.transpose):
+            v = v.operands[0]
+        return v
+
+    def _arrays_wanted(self) -> Iterator[Value]:
+        """What has to be an array although it could be computed wherever it is read."""
+        yield from self.program.outputs.values()
+        for v in self.order:
+            if v.is_op(matmul.matmul):
+                left, right = v.operands
+                yield from (self.base(left), right)  # rows of the right one are read as vectors
+            elif v.is_op(random.bernoulli):
+                yield v.operands[0]
+            elif v.is_op(shape.repeat):  # computed once; moving and casting costs nothing
+                x = v.operands[0]
+                while x.primitive in MOVERS or x.is_op(elementwise.cast):
+                    x = x.operands[0]
+                yield x
+
+    def _find_stored(self) -> None:
+        """Values that another kernel reads, or in another order, or that are results."""
+        self.reads: dict[Kernel, dict[int, Value]] = {k: {} for k in self.position}
+        self.indirect: set[tuple[Kernel, int]] = set()
+        for kernel in self.position:
+            for v in kernel.values:
+                for x, same in self.sources(v):
+                    own = x.primitive is not None and self.kernel[id(x)] is kernel
+                    if not own:
+                        self.reads[kernel][id(x)] = x
+                    plain = same and v.primitive in ELEMENTWISE
+                    if not plain:
+                        self.indirect.add((kernel, id(x)))
+        for found in self.reads.values():
+            self.stored |= {i: x for i, x in found.items() if x.primitive is not None}
+        self.stored |= {id(v): v for v in self.program.outputs.values() if v.primitive}
+
+    def _layout(self, v: Value) -> tuple[tuple[int, ...], int, int]:
+        strides, size = padded_strides(v.shape, self.widest)
+        nbytes = -(-size * v.dtype.itemsize // ALIGNMENT) * ALIGNMENT
+        return strides, nbytes, lanes_of(v.shape[-1] if v.shape else 1, self.widest)
+
+    def _place_state(self) -> None:
+        """Inputs in their order, then constants; external ones have blocks of their own."""
+        offset = 0
+        constants = [v for v in self.order if v.array is not None]
+        for v in [*self.program.inputs.values(), *constants]:
+            if id(v) in self.external:
+                strides = tuple(prod(v.shape[i + 1 :]) for i in range(len(v.shape)))
+                self.buffers[id(v)] = Buffer(self.external[id(v)], 0, strides, 1)
+                continue
+            strides, nbytes, lanes = self._layout(v)
+            self.buffers[id(v)] = Buffer("state", offset, strides, lanes)
+            offset += nbytes
+        for v in self.order:  # the whole array in another shape: nothing has to move
+            if v.is_op(shape.reshape) and id(v.operands[0]) in self.external:
+                strides = tuple(prod(v.shape[i + 1 :]) for i in range(len(v.shape)))
+                self.buffers[id(v)] = Buffer(self.external[id(v.operands[0])], 0, strides, 1)
+        self.sizes = {"state": offset}
+
+    def _schedule(self) -> None:
+        """Order the kernels; one that overwrites an input comes after those that still read it."""
+        before: dict[Kernel, set[Kernel]] = {
+            kernel: {self.kernel[i] for i, x in found.items() if x.primitive is not None}
+            for kernel, found in self.reads.items()
+        }
+        inputs = self.program.inputs
+        for name, new in self.program.outputs.items():
+            old = inputs.get(name)
+            if old is None or new is old:
+                continue
+            if new.primitive is None and new.array is None:
+                raise Untraceable(f"the new value of {name!r} is another input as it is")
+            writer = self.kernel.get(id(new))
+            readers = {k for k, found in self.reads.items() if id(old) in found}
+            in_place = writer is not None and id(new) not in self.buffers
+            if writer is None or not in_place or (writer, id(old)) in self.indirect:
+                self.copies.append((new, old))
+                continue
+            added = readers - {writer}
+            if any(writer in _all_before(k, before) for k in added):
+                self.copies.append((new, old))
+                continue
+            before[writer] |= added
+            self.buffers[id(new)] = self.buffers[id(old)]
+        self.kernels: list[Kernel] = []
+        waiting = sorted(self.position, key=self.position.__getitem__)
+        while waiting:
+            ready = next(k for k in waiting if before[k] <= set(self.kernels))
+            waiting.remove(ready)
+            self.kernels.append(ready)
+
+    def _place_scratch(self) -> None:
+        """First fit: a place is free again when the last kernel that reads it has run."""
+        last = {id(v): len(self.kernels) for v in self.program.outputs.values()}
+        for time, kernel in enumerate(self.kernels):
+            for i in self.reads[kernel]:
+                last[i] = max(last.get(i, 0), time)
+        living: list[tuple[int, int, int]] = []  # start, end, last use
+        self.unshared = self.sizes["scratch"] = 0
+        for time, kernel in enumerate(self.kernels):
+            living = [part for part in living if part[2] >= time]
+            for v in kernel.values:
+                if id(v) not in self.stored or id(v) in self.buffers:
+                    continue
+                strides, nbytes, lanes = self._layout(v)
+                start = 0
+                for begin, end, _ in sorted(living):
+                    if begin - start >= nbytes:
+                        break
+                    start = max(start, end)
+                living.append((start, start + nbytes, last.get(id(v), time)))
+                self.buffers[id(v)] = Buffer("scratch", start, strides, lanes)
+                self.unshared += nbytes
+                self.sizes["scratch"] = max(self.sizes["scratch"], start + nbytes)
+
+
+def _all_before(kernel: Kernel, before: dict[Kernel, set[Kernel]]) -> set[Kernel]:
+    """Everything that has to run before a kernel, directly or not."""
+    found: set[Kernel] = set()
+    stack = [kernel]
+    while stack:
+        for other in before[stack.pop()] - found:
+            found.add(other)
+            stack.append(other)
+    return found
+
+
+def _check_mover(v: Value) -> None:
+    """An index is one array of whole numbers in front, or slices and numbers."""
+    if v.is_op(shape.index):
+        key = v.attributes["key"]
+        arrays = v.operands[1:]
+        gathered = key == (ARRAY,) and arrays[0].dtype.kind in "iu" and len(arrays[0].shape) == 1
+        if not gathered:
+            raise Untraceable(f"there is no kernel for the index {key} of shape {v.shape}")

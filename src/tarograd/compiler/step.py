@@ -1,0 +1,174 @@
+"""The training step as a program: gather a mini-batch, forward, backward, update."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tarograd.backward import backpropagate
+from tarograd.compiler.program import Program
+from tarograd.compiler.rewrite import rewrite
+from tarograd.compiler.trace import Untraceable, trace
+from tarograd.graph import Array, context, group, topological_order
+from tarograd.inputs import upstream_gradient
+from tarograd.nn import Layer, Network
+from tarograd.ops import elementwise, matmul, random, reduction
+from tarograd.optim import Optimizer
+from tarograd.tensor import Tensor, constant
+
+# What the textbook calls the results of these; the number is that of the Affine before.
+NAMES = {
+    matmul.affine: "a",
+    matmul.matmul: "a",
+    elementwise.relu: "z",
+    elementwise.sigmoid: "z",
+    elementwise.tanh: "z",
+    random.bernoulli: "mask",
+    random.dropout: "d",
+    reduction.softmax: "y",
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a training step is made of.
+
+    Attributes:
+        network, criterion: the model and its loss.
+        optimizer: bound to the network's parameters.
+        images, labels: the whole training set.
+        seed: of Dropout.
+    """
+
+    network: Network
+    criterion: Layer
+    optimizer: Optimizer
+    images: Array
+    labels: Array
+    seed: int = 0
+
+    def parameters(self) -> dict[str, Tensor]:
+        """The parameters by the names that they have in the program."""
+        named = self.network.named_parameters()
+        if list(map(id, self.optimizer.parameters)) != list(map(id, named.values())):
+            raise Untraceable("the optimizer is not bound to the parameters of the network")
+        return {path.replace(".", "_"): p for path, p in named.items()}
+
+    def states(self) -> dict[str, tuple[str, str]]:
+        """The name of each state array in the program → its own, and its parameter's name."""
+        kinds = self.optimizer.state_names
+        return {f"{kind}_{w}": (kind, w) for w in self.parameters() for kind in kinds}
+
+
+def step_program(recipe: Recipe, batch_size: int) -> Program:
+    """Trace one step of training on `batch_size` images, and rewrite it.
+
+    Its inputs are the training set, the indices of the batch, the number of the step, the
+    learning rate, the parameters and the optimizer's state. Its outputs are the loss and, under
+    their own names, the new parameters and the new state.
+
+    Raises:
+        Untraceable: if a layer needs the values of Tensors in Python, or reads its input itself.
+
+    Example:
+        >>> import tarograd as tg
+        >>> net = tg.nn.TwoLayerNet(4, 3, 2)
+        >>> recipe = Recipe(net, net.criterion, tg.optim.SGD(net.parameters()),
+        ...                 np.zeros((5, 4), np.uint8), np.zeros(5, int))
+        >>> program = step_program(recipe, batch_size=2)
+        >>> list(program.inputs)
+        ['images', 'labels', 'batch', 'step', 'lr', 'w1', 'b1', 'w2', 'b2']
+        >>> list(program.outputs)
+        ['loss', 'w1', 'b1', 'w2', 'b2']
+    """
+    if type(recipe.network).read is not Network.read:
+        raise Untraceable(f"{type(recipe.network).__name__}.read is not that of tg.nn.Network")
+    parameters, states = recipe.parameters(), recipe.states()
+    fresh = {w: recipe.optimizer.initial_state(p.value) for w, p in parameters.items()}
+    data = {
+        "images": recipe.images,
+        "labels": recipe.labels,
+        "batch": np.zeros(batch_size, np.int64),
+        "step": np.int64(0),
+        "lr": np.float64(recipe.optimizer.learning_rate(0)),
+    }
+    state = {name: fresh[w][kind] for name, (kind, w) in states.items()}
+    if clash := sorted({*data, "loss"} & {*parameters, *state}):
+        raise Untraceable(f"the parameter name {clash[0]!r} is one of the step's own")
+
+    def step(images: Any, labels: Any, batch: Any, number: Any, lr: Any, *old: Any) -> Any:
+        with context(seed=recipe.seed, step=number, training=True):
+            loss = _loss(recipe, images[batch], labels[batch])
+        with group("backward", ""):
+            slopes = _gradients(loss, parameters)
+        given = dict(zip(states, old, strict=True))
+        with group("update", ""):
+            return {"loss": loss} | _updates(recipe, parameters, slopes, given, lr, number)
+
+    program = trace(step, data | state, parameters, "step")
+    inputs = {k: program.inputs[k] for k in [*data, *parameters, *state]}
+    return rewrite(Program("step", inputs, program.outputs, program.checks))
+
+
+def _loss(recipe: Recipe, x: Any, t: Any) -> Tensor:
+    """The loss as `fit` computes it, its values named as the textbook does."""
+    net = recipe.network
+    if x.dtype.kind in "iub":
+        scaled = x.dtype == np.uint8
+        x = x.astype(net.dtype)
+        x = x / net.pixel_max if scaled else x
+    x.name, t.name = "x", "t"
+    loss: Tensor = recipe.criterion(net(x), t)
+    number = 0
+    for value in topological_order(loss):
+        if value.node is None or not isinstance(value, Tensor) or value.name is not None:
+            continue
+        primitive = value.node.primitive
+        number += primitive in (matmul.affine, matmul.matmul)
+        if primitive in NAMES:
+            value.name = f"{NAMES[primitive]}{number or ''}"
+        elif primitive is elementwise.cast and value.node.inputs[0].dtype == bool:
+            value.name = "one_hot"
+    loss.name = "loss"
+    return loss
+
+
+def _gradients(loss: Tensor, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The gradients by the parameters' names; that of `a1` on the way is named `da1`."""
+    keys = {id(p): key for key, p in parameters.items()}
+    upstream = constant(upstream_gradient(loss, None))
+    found: dict[str, Tensor] = {}
+    wanted = list(parameters.values())
+    for x, g, _ in backpropagate(topological_order(loss), upstream, wanted, lambda x: x):
+        name = keys.get(id(x)) or getattr(x, "name", None)
+        if isinstance(g, Tensor) and g.name is None and name and g.node and g.node.inputs:
+            g.name = f"d{name}"
+        if id(x) in keys:
+            found[keys[id(x)]] = constant(g)
+    return {
+        key: found[key] if key in found else constant(np.zeros(p.shape, p.dtype))
+        for key, p in parameters.items()
+    }
+
+
+def _updates(
+    recipe: Recipe,
+    parameters: Mapping[str, Tensor],
+    slopes: Mapping[str, Tensor],
+    given: Mapping[str, Tensor],
+    lr: Any,
+    number: Any,
+) -> dict[str, Tensor]:
+    """The new parameters and states, all by their own names."""
+    results: dict[str, Any] = {}
+    states = recipe.states()
+    count = number.astype(np.float64) + 1.0
+    count.name = "count"
+    for key, p in parameters.items():
+        old = {kind: given[name] for name, (kind, w) in states.items() if w == key}
+        results[key], new = recipe.optimizer.update(p, slopes[key], old, lr, count)
+        results |= {f"{kind}_{key}": new[kind] for kind in old}
+    return {key: results[key] for key in [*parameters, *states]}

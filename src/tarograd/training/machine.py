@@ -1,0 +1,141 @@
+"""Compiled training steps: many at a time as machine code, held against eager code first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from tarograd.compiler import Recipe, Untraceable, step_program
+from tarograd.compiler.lower import lower
+from tarograd.data import Batches
+from tarograd.graph import Array
+
+CALL_SECONDS = 0.08  # how long the machine code runs before Python looks up again
+AGREEMENT = 1e-2  # of the length of the first update; a wrong one is wrong by far more
+
+
+class Machine:
+    """Makes the steps of a run as machine code, in the memory of its own arrays.
+
+    Args:
+        recipe: what a step is made of; its optimizer has made `done` steps.
+        batches: the mini-batches of the run.
+
+    Raises:
+        Untraceable: if the step cannot be compiled; the message says why.
+    """
+
+    def __init__(self, recipe: Recipe, batches: Batches) -> None:
+        self.recipe, self.batches = recipe, batches
+        size = len(batches.indices(0))
+        self.program = lower(step_program(recipe, size))
+        external = {"images": recipe.images, "labels": recipe.labels}
+        try:
+            from tarograd.compiler.llvm.native import Native
+
+            self.native = Native(self.program, external)
+        except (ImportError, OSError, RuntimeError) as error:
+            raise Untraceable(f"LLVM cannot be used here: {error}") from error
+        self._checked = False
+        self._steps = 1
+
+    def possible(self, done: int) -> int:
+        """How many steps from here on have a whole batch, until the epoch ends."""
+        place = done % self.batches.steps_per_epoch
+        whole = self.batches.steps_per_epoch
+        if self.batches.sampling == "shuffle" and self.batches.batch_size < self.batches.size:
+            whole = self.batches.size // self.batches.batch_size
+        return whole - place
+
+    def make(self, done: int, most: int, eager: Callable[[int], float]) -> Array:
+        """Make at most `most` steps after the first `done`.
+
+        Args:
+            done: the steps made before.
+            most: at least 1, and at most `possible(done)`.
+            eager: makes one step in eager code; it is called once, to compare, and again to say
+                what became infinite.
+
+        Returns:
+            the losses, as many as steps were made; the network and the optimizer are up to date.
+
+        Raises:
+            ArithmeticError: if the first step differs from the eager one.
+        """
+        self._push()
+        if not self._checked:
+            return self._compared(done, eager)
+        before = self.native.state.copy()
+        steps = min(most, self._steps)
+        began = time.perf_counter()
+        losses = self._run(done, steps)
+        seconds = (time.perf_counter() - began) / steps
+        self._steps = min(max(1, int(CALL_SECONDS / max(seconds, 1e-9))), 4 * self._steps)
+        bad = np.flatnonzero(~np.isfinite(losses))
+        if bad.size:
+            self.native.state[:] = before
+            self._run(done, int(bad[0]))
+            self._pull(done + int(bad[0]))
+            eager(done + int(bad[0]))
+            raise ArithmeticError(f"step {done + bad[0] + 1}: infinite only as machine code")
+        self._pull(done + steps)
+        return losses
+
+    def _compared(self, done: int, eager: Callable[[int], float]) -> Array:
+        """The first step twice: what the machine code makes of it has to be the same."""
+        parameters = self.recipe.parameters()
+        old = {name: p.value for name, p in parameters.items()}
+        loss = eager(done)
+        expected = {name: p.value for name, p in parameters.items()}
+        losses = self._run(done, 1)
+        if not abs(losses[0] - loss) <= 1e-4 * abs(loss) + 1e-7:
+            raise ArithmeticError(
+                f"the compiled step gives the loss {losses[0]:.9g}, the eager one {loss:.9g}; "
+                "please report this; compiled=False goes on without machine code"
+            )
+        for name, value in expected.items():
+            change = np.linalg.norm((value - old[name]).astype(np.float64))
+            given = self.native.result(name)
+            error = np.linalg.norm((given - value).astype(np.float64))
+            size = np.linalg.norm(value.astype(np.float64)) * np.finfo(value.dtype).eps * 8
+            if not error <= AGREEMENT * change + size:
+                raise ArithmeticError(
+                    f"the compiled step changes {name} otherwise than the eager one, by "
+                    f"{error:.3g} where the update is {change:.3g}; please report this; "
+                    "compiled=False goes on without machine code"
+                )
+        self._checked = True
+        self._pull(done + 1)
+        return losses
+
+    def _run(self, done: int, steps: int) -> Array:
+        numbers = range(done, done + steps)
+        rates = [self.recipe.optimizer.learning_rate(step) for step in numbers]
+        rows = [self.batches.indices(step) for step in numbers]
+        fed = {
+            "batch": np.array(rows, np.int64),
+            "step": np.array(numbers, np.int64),
+            "lr": np.array(rates, np.float64),
+        }
+        return self.native.run(fed, steps)
+
+    def _push(self) -> None:
+        """Hand the parameters and the optimizer's state over."""
+        inputs, native = self.program.inputs, self.native
+        for name, p in self.recipe.parameters().items():
+            native.view(inputs[name])[...] = p.value
+        arrays = list(self.recipe.optimizer.state_arrays().values())[1:]
+        for name, array in zip(self.recipe.states(), arrays, strict=True):
+            native.view(inputs[name])[...] = array
+
+    def _pull(self, done: int) -> None:
+        """Take them back."""
+        for name, p in self.recipe.parameters().items():
+            p.value = self.native.result(name)
+        names = list(self.recipe.optimizer.state_arrays())[1:]
+        found = (self.native.result(name) for name in self.recipe.states())
+        count = {"step_count": np.array(done, np.int64)}
+        self.recipe.optimizer.load_state_arrays(count | dict(zip(names, found, strict=True)))
+        self.recipe.network.zero_grad()

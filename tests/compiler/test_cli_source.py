@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+from click.testing import CliRunner
+
+from tarograd.cli.main import cli
+
+
+def test_the_command_prints_a_step_that_python_can_read() -> None:
+    result = CliRunner().invoke(cli, ["source", "--data", "digits", "--hidden", "7"])
+    assert result.exit_code == 0
+    compile(result.output, "source", "exec")
+    assert "def step(images, labels, batch, step, lr, w1, b1, w2, b2):" in result.output

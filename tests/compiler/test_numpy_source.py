@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tarograd as tg
+from cases import CASES
+from rows import Case
+from tarograd.compiler.numpy_source import executable, numpy_source
+from tarograd.compiler.program import Program
+from tarograd.compiler.rewrite import rewrite
+from tarograd.compiler.trace import trace, traced_input
+from tarograd.tensor import Tensor, constant
+
+SMOOTH = [case for case in CASES if case.primitive.vjp is not None]
+
+
+def traced(case: Case, dtype: Any, slopes: bool) -> tuple[Program, list[Any]]:
+    """The case as a program of its drawn inputs, with the gradients of all of them if asked."""
+    inputs, attributes = case.inputs(dtype), case.attributes(dtype)
+    drawn = {f"x{i}": inputs[i] for i in case.drawn}
+
+    def function(*given: Any) -> Any:
+        rest = iter(given)
+        y = case.primitive(
+            *(next(rest) if i in case.drawn else x for i, x in enumerate(inputs)), **attributes
+        )
+        if not slopes:
+            return y
+        g = np.random.default_rng(5).normal(size=y.shape).astype(y.dtype)
+        return dict(zip(drawn, tg.grad(y, list(given), g), strict=True))
+
+    return trace(function, drawn), list(drawn.values())
+
+
+def eager(case: Case, dtype: Any, slopes: bool) -> list[Any]:
+    inputs, attributes = case.inputs(dtype), case.attributes(dtype)
+    given = [constant(x) if i in case.drawn else x for i, x in enumerate(inputs)]
+    if not slopes:
+        return [case.primitive(*given, **attributes).value]
+    given = [Tensor(x) if i in case.drawn else x for i, x in enumerate(inputs)]
+    y = case.primitive(*given, **attributes)
+    g = np.random.default_rng(5).normal(size=y.shape).astype(y.dtype)
+    return [s.value for s in tg.grad(y, [given[i] for i in case.drawn], g)]
+
+
+@pytest.mark.parametrize("rewritten", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_source_computes_what_eager_code_does(case: Case, dtype: Any, rewritten: bool) -> None:
+    for slopes in [False] + [True] * (case in SMOOTH):
+        program, arguments = traced(case, dtype, slopes)
+        program = rewrite(program) if rewritten else program
+        for y, expected in zip(
+            executable(program)(*arguments), eager(case, dtype, slopes), strict=True
+        ):
+            assert y.dtype == expected.dtype
+            np.testing.assert_array_equal(y, expected, strict=True)
+
+
+def test_names_that_python_or_the_source_needs_are_avoided() -> None:
+    program = trace(lambda a, b: a.sigmoid() + b, {"sigmoid": 1.0, "lambda": 2.0})
+    assert [float(y) for y in executable(program)(0.0, 3.0)] == [3.5]
+
+
+def test_a_new_value_takes_the_name_of_the_old_one_only_when_that_is_unused() -> None:
+    program = trace(lambda a, b: {"a": a + b, "b": a * b}, {"a": 2.0, "b": 3.0})
+    assert [float(y) for y in executable(program)(2.0, 3.0)] == [5.0, 6.0]
+    assert "new_a = a + b" in numpy_source(program)[0]
+
+
+def test_a_swap_is_no_problem() -> None:
+    program = trace(lambda a, b: {"a": b, "b": a}, {"a": 2.0, "b": 3.0})
+    assert [float(y) for y in executable(program)(2.0, 3.0)] == [3.0, 2.0]
+
+
+def test_infinite_and_negative_numbers_are_written_right() -> None:
+    x = np.array([1.0, -2.0])
+    program = trace(lambda x: (x * -np.inf) ** 2 - -3 + (-1.0) * x, {"x": x})
+    assert executable(program)(x)[0].tolist() == [np.inf, np.inf]
+    assert traced_input("x", x).shape == (2,)

@@ -1,0 +1,135 @@
+"""Training as machine code: the same losses, the same bits after a resume, and nothing hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tarograd as tg
+from tarograd.optim import OPTIMIZERS
+from tarograd.tensor import Tensor
+from tarograd.training.machine import Machine
+
+DIGITS = tg.data.load("digits")
+NETWORKS: dict[str, Callable[[], tg.nn.Network]] = {
+    "two layers": lambda: tg.nn.TwoLayerNet(64, 17, 10),
+    "dropout": lambda: tg.nn.Sequential(
+        tg.nn.Affine(64, 30), tg.nn.Tanh(), tg.nn.Dropout(0.4), tg.nn.Affine(30, 10)
+    ),
+    "sigmoid": lambda: tg.nn.Sequential(
+        tg.nn.Affine(64, 31), tg.nn.Sigmoid(), tg.nn.Affine(31, 9), tg.nn.ReLU(),
+        tg.nn.Affine(9, 10),
+    ),
+}  # fmt: skip
+
+
+def fitted(make: Callable[[], tg.nn.Network], **settings: Any) -> tuple[Any, Any]:
+    net = make()
+    how = {"batch_size": 50, "progress": False, "compiled": True} | settings
+    history = tg.fit(net, DIGITS, **how)
+    return net, history
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_hundred_losses_agree_with_eager(network: str, optimizer: str) -> None:
+    lr = 0.1 if optimizer == "sgd" else 0.002
+    settings = {"steps": 100, "seed": 3, "optimizer": OPTIMIZERS[optimizer](lr=lr)}
+    net, fast = fitted(NETWORKS[network], **settings)
+    eager_net, slow = fitted(NETWORKS[network], compiled=False, **settings)
+    np.testing.assert_allclose(fast.losses, slow.losses, rtol=1e-4)
+    for p, q in zip(net.parameters(), eager_net.parameters(), strict=True):
+        np.testing.assert_allclose(p.value, q.value, atol=2e-4)
+
+
+def test_the_squared_error_and_schedules_agree_too() -> None:
+    settings = {
+        "steps": 60,
+        "loss": tg.nn.SquaredError(),
+        "optimizer": tg.optim.Momentum(lr=tg.optim.cosine(0.05, 60), weight_decay=1e-3),
+    }
+    _, fast = fitted(NETWORKS["two layers"], **settings)
+    _, slow = fitted(NETWORKS["two layers"], compiled=False, **settings)
+    np.testing.assert_allclose(fast.losses, slow.losses, rtol=1e-4)
+
+
+def test_a_run_that_was_resumed_gives_the_same_bits(tmp_path: Path) -> None:
+    settings = {"optimizer": tg.optim.Adam(lr=0.01), "seed": 5}
+    whole, history = fitted(NETWORKS["dropout"], steps=75, **settings)
+    fitted(NETWORKS["dropout"], steps=31, directory=tmp_path, **settings)
+    resumed, again = fitted(
+        NETWORKS["dropout"], steps=75, directory=tmp_path, resume=True, **settings
+    )
+    np.testing.assert_array_equal(history.losses, again.losses)
+    for p, q in zip(whole.parameters(), resumed.parameters(), strict=True):
+        np.testing.assert_array_equal(p.value, q.value)
+
+
+@pytest.mark.parametrize("sampling", ["shuffle", "replacement"])
+def test_it_is_the_machine_that_makes_the_steps(
+    sampling: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    make = Machine.make
+
+    def counted(self: Machine, done: int, most: int, eager: Any) -> Any:
+        losses = make(self, done, most, eager)
+        made.append(len(losses))
+        return losses
+
+    monkeypatch.setattr(Machine, "make", counted)
+    _, history = fitted(NETWORKS["two layers"], steps=90, sampling=sampling)
+    short = 0 if sampling == "replacement" else 90 // 29  # 1438 = 28 · 50 + 38
+    assert len(DIGITS.train) == 1438
+    assert sum(made) == 90 - short
+    assert np.isfinite(history.losses).all()
+
+
+def test_the_report_of_an_infinite_loss_names_step_and_node() -> None:
+    def blown(**settings: Any) -> str:
+        with pytest.raises(tg.training.NonFiniteError) as caught:
+            fitted(NETWORKS["two layers"], steps=100, optimizer=tg.optim.SGD(lr=1e12), **settings)
+        return str(caught.value)
+
+    assert blown().split(":")[0] == blown(compiled=False).split(":")[0]
+
+
+def test_what_cannot_be_compiled_runs_anyway_and_one_line_says_why(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Odd(tg.nn.TwoLayerNet):
+        def call(self, x: Any) -> Any:
+            scale = 2.0 if float(x.sum()) > 0 else 1.0
+            return super().call(x * scale)
+
+    history = tg.fit(Odd(64, 7, 10), DIGITS, steps=3, compiled=True)
+    said = [line for line in capsys.readouterr().err.splitlines() if "not compiled" in line]
+    assert len(said) == 1
+    assert "float()" in said[0]
+    assert len(history.losses) == 3
+
+
+def test_a_wrong_step_is_found_before_it_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = tg.optim.SGD.rule
+
+    def wrong(self: Any, w: Any, g: Any, state: Any, lr: Any, step: Any) -> Any:
+        return rule(self, w, -g if isinstance(g, Tensor) else g, state, lr, step)
+
+    monkeypatch.setattr(tg.optim.SGD, "rule", wrong)
+    with pytest.raises(ArithmeticError, match="changes w1 otherwise than the eager one"):
+        fitted(NETWORKS["two layers"], steps=3, optimizer=tg.optim.SGD(lr=0.1))
+
+
+@pytest.mark.parametrize("sampling", ["shuffle", "replacement"])
+def test_a_batch_larger_than_the_set(sampling: Any) -> None:
+    small = DIGITS.train[:30]
+    data = tg.data.Dataset("small", small, small, 10, pixel_max=16)
+    how: dict[str, Any] = {"steps": 5, "batch_size": 70, "sampling": sampling, "progress": False}
+    fast, slow = (
+        tg.fit(tg.nn.TwoLayerNet(64, 9, 10), data, compiled=c, **how) for c in (True, False)
+    )
+    np.testing.assert_allclose(fast.losses, slow.losses, rtol=1e-4)
