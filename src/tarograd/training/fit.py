@@ -102,7 +102,7 @@ def fit(
         >>> history.best.test_accuracy > 0.9
         True
     """
-    _check_types(network, data, loss, optimizer, directory, resume)
+    _check_types(network, data, loss, optimizer, directory, resume, compiled)
     _check_numbers(seed, validation)
     train, held = data.train, None
     if validation:
@@ -138,7 +138,13 @@ def fit(
 
 
 def _check_types(
-    network: Any, data: Any, loss: Any, optimizer: Any, directory: Any, resume: Any
+    network: Any,
+    data: Any,
+    loss: Any,
+    optimizer: Any,
+    directory: Any,
+    resume: Any,
+    compiled: Any,
 ) -> None:
     """Refuse what is not the kind of thing that an argument of `fit` has to be."""
     for name, value, kind, hint in (
@@ -148,6 +154,7 @@ def _check_types(
         ("optimizer", optimizer, Optimizer | None, "an optimizer, such as tg.optim.SGD(lr=0.1),"),
         ("directory", directory, str | os.PathLike | None, "the path of a folder"),
         ("resume", resume, bool, "True or False, and the folder as directory=,"),
+        ("compiled", compiled, bool, "True or False"),
     ):
         if not isinstance(value, kind):
             given = f"the class {value.__name__}" if isinstance(value, type) else repr(value)

@@ -253,6 +253,7 @@ _SETTINGS: dict[str, Any] = {
     "sampling": str,
     "validation": float,
     "seed": int,
+    "compiled": bool,
     "data": str,
     "data_hashes": dict,
 }
