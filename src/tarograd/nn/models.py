@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tarograd.checking.numeric import numerical_gradient
 from tarograd.graph import Array, context
 from tarograd.nn.activation import ReLU
 from tarograd.nn.initializers import Normal
@@ -115,6 +114,8 @@ class Network(Layer):
 
     def numerical_gradient(self, x: ArrayLike, t: ArrayLike) -> dict[str, Array]:
         """The same gradient by numerical differentiation, slowly: on a copy, in float64."""
+        from tarograd.checking.numeric import numerical_gradient
+
         net = self.astype(np.float64)
         rows = net.read(x).astype(np.float64)
         with context(seed=0, step=0):
