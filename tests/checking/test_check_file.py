@@ -50,6 +50,21 @@ def test_a_file_is_checked_and_its_wrong_layer_named(tmp_path: Path) -> None:
     assert json.loads(one.stdout)["Dense"]["verdict"] == "right"
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("missing.py",), "tarograd: missing.py: there is no such file\n"),
+        (("layers.py", "--shape", "2,b"), "tarograd: --shape 2,b: whole numbers, divided by comm"),
+    ],
+)
+def test_wrong_words_are_one_line(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    (tmp_path / "layers.py").write_text(LAYERS)
+    done = run("tarograd", "check", *words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("text", ["x = 1\n", "1 / 0\n"])
 def test_a_file_without_layers_is_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "layers.py").write_text(text)

@@ -26,8 +26,10 @@ def load(path: Path) -> ModuleType:
     """Run a Python file as a module.
 
     Raises:
-        ValueError: naming the file and line where it fails.
+        ValueError: if there is no such file, or naming what it failed with.
     """
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise ValueError(f"{path}: a Python file (.py) is needed")

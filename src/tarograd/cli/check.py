@@ -111,7 +111,10 @@ def _check_file(
 ) -> int:
     """Check the layers of a file; 1 if one is wrong."""
     name, _, only = file.partition("::")
-    lengths = tuple(int(n) for n in shape.split(",")) if shape else None
+    try:
+        lengths = tuple(int(n) for n in shape.split(",")) if shape else None
+    except ValueError:
+        raise click.UsageError(f"--shape {shape}: whole numbers, divided by commas") from None
     arrays = None
     if at is not None:
         with np.load(at, allow_pickle=False) as held:

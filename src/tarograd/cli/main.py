@@ -17,7 +17,7 @@ from tarograd.cli.predict import predict
 from tarograd.cli.source import source
 from tarograd.cli.train import train
 from tarograd.data import DataError
-from tarograd.training import Interrupted, NonFiniteError
+from tarograd.training import Interrupted
 from tarograd.training.interruption import Interruption
 from tarograd.version import __version__
 
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
         raise
     except click.ClickException as error:
         _fail(error.format_message(), 2)
-    except NonFiniteError as error:
+    except ArithmeticError as error:  # NonFiniteError, or a compiled step that is wrong
         _fail(str(error), 1)
     except DataError as error:  # may list the ways out, one in a line
         _fail(str(error), 2, lines=True)
