@@ -28,11 +28,11 @@ def load(path: Path) -> ModuleType:
     Raises:
         ValueError: if there is no such file, or naming what it failed with.
     """
-    if not path.is_file():
-        raise ValueError(f"{path}: there is no such file")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise ValueError(f"{path}: a Python file (.py) is needed")
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
