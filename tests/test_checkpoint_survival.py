@@ -95,24 +95,6 @@ def test_temporary_files_are_removed_once_they_are_old_and_nothing_else_is(tmp_p
     assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "a.safetensors", foreign, young])
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tarograd-test", str(disk)]
-    if shutil.which("mount") is None:
-        pytest.skip("no mount command here")
-    mounted = subprocess.run(command, capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(
-            f"mounting a small disk is not permitted here: {mounted.stderr.splitlines()[0]}"
-        )
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
-
-
 def test_a_full_disk_keeps_the_old_file_and_says_so(small_disk: Path) -> None:
     path = small_disk / "last.safetensors"
     checkpoint.save(path, {"w": np.arange(5_000.0)}, {})

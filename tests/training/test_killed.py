@@ -94,24 +94,6 @@ main(sys.argv[1:])
 """
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tarograd-test", str(disk)]
-    if shutil.which("mount") is None:
-        pytest.skip("no mount command here")
-    mounted = subprocess.run(command, capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(
-            f"mounting a small disk is not permitted here: {mounted.stderr.splitlines()[0]}"
-        )
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
-
-
 def test_a_full_disk_stops_the_run_in_one_line_and_the_last_checkpoint_loads(
     small_disk: Path,
 ) -> None:

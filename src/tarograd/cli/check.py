@@ -13,6 +13,7 @@ import numpy as np
 from tarograd import data as datasets
 from tarograd.checking import check_gradients
 from tarograd.checking.files import check_file
+from tarograd.cli.options import data_option
 from tarograd.nn import TwoLayerNet
 from tarograd.training import fit
 from tarograd.training.fit import MAX_STEPS
@@ -39,13 +40,7 @@ Examples:
     help="How thoroughly the layers in FILE are checked.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The reports of FILE as JSON.")
-@click.option(
-    "--data",
-    default="digits",
-    metavar="NAME|PATH",
-    show_default=True,
-    help="digits, mnist, or your own folder of IDX files or NPZ file.",
-)
+@data_option
 @click.option(
     "--hidden",
     type=click.IntRange(1, 1000),

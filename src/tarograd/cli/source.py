@@ -9,6 +9,7 @@ import click
 
 from tarograd import data as datasets
 from tarograd import optim
+from tarograd.cli.options import data_option
 from tarograd.cli.train import network_of
 from tarograd.compiler import Recipe, numpy_source, step_program
 from tarograd.compiler.lower import lower
@@ -17,7 +18,7 @@ from tarograd.compiler.report import report
 
 
 @click.command()
-@click.option("--data", default="digits", metavar="NAME|PATH", show_default=True)
+@data_option
 @click.option("--hidden", type=click.IntRange(1), default=50, show_default=True)
 @click.option("--layers", metavar="N,N,…", help="Sizes of several hidden layers instead.")
 @click.option("--batch-size", type=click.IntRange(1), default=100, show_default=True)

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from tarograd import data as datasets
 from tarograd import nn, optim
+from tarograd.cli.options import data_option
 from tarograd.data import Dataset
 from tarograd.nn import Network
 from tarograd.training import History, fit
@@ -31,13 +32,7 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.option(
-    "--data",
-    default="digits",
-    metavar="NAME|PATH",
-    show_default=True,
-    help="digits, mnist, or your own folder of IDX files or NPZ file.",
-)
+@data_option
 @click.option(
     "--hidden",
     type=click.IntRange(1, MAX_SIZE),
