@@ -29,11 +29,9 @@ def product_kernel(e: Elements, kernel: Kernel, target: Any) -> None:
     if 0 in v.shape:
         return
     wide = min(lanes_of(columns, e.plan.widest), target.bits // 8 // v.dtype.itemsize)
-    vectors = -(-columns // wide)
-    parts = -(-vectors // target.tile_vectors)
-    for left, count, parts_alike in _bands(vectors, -(-vectors // parts)):
-        for top, height, bands_alike in _bands(rows, target.tile_rows(count)):
-            _tiles(e, kernel, (top, height, bands_alike), (left, count, parts_alike), wide)
+    for left, vectors, parts in _parts(columns, wide, target.tile_vectors):
+        for top, height, bands in _bands(rows, target.tile_rows(len(vectors))):
+            _tiles(e, kernel, (top, height, bands), (left, vectors, parts))
 
 
 def _bands(total: int, most: int) -> list[tuple[int, int, int]]:
@@ -43,12 +41,38 @@ def _bands(total: int, most: int) -> list[tuple[int, int, int]]:
     return [*bands, (full * most, rest, 1)] if rest else bands
 
 
+def _parts(columns: int, wide: int, most: int) -> list[tuple[int, list[int], int]]:
+    """Columns in parts: the first one, the lanes of the vectors of a part, how often.
+
+    The last vector of the last part is no wider than it has to be, because a narrow one takes
+    less of the processor's time.
+
+    Example:
+        >>> _parts(50, wide=16, most=4), _parts(112, wide=16, most=4)
+        ([(0, [16, 16, 16, 2], 1)], [(0, [16, 16, 16, 16], 1), (64, [16, 16, 16], 1)])
+    """
+    vectors = -(-columns // wide)
+    even = -(-vectors // -(-vectors // most))
+    rest = columns % wide
+    narrow = lanes_of(rest, wide) if rest else wide
+    parts = []
+    for first, count, times in _bands(vectors, even):
+        last = first + count * times == vectors
+        if last and narrow < wide:
+            if times > 1:
+                parts.append((first * wide, [wide] * count, times - 1))
+            left = (first + count * (times - 1)) * wide
+            parts.append((left, [wide] * (count - 1) + [narrow], 1))
+        else:
+            parts.append((first * wide, [wide] * count, times))
+    return parts
+
+
 def _tiles(
     e: Elements,
     kernel: Kernel,
     band: tuple[int, int, int],
-    part: tuple[int, int, int],
-    wide: int,
+    part: tuple[int, list[int], int],
 ) -> None:
     """All tiles of one size: the columns outside, so that a part of B stays in the cache."""
     b, v = e.b, kernel.values[0]
@@ -56,28 +80,30 @@ def _tiles(
     a, c = v.operands
     kind = type_of(v.dtype)
     read_a, read_b = reader(e, a), reader(e, c)
-    zero = splat(b, constant(0.0, kind), wide)
+    width = sum(vectors)
     with ExitStack() as stack:
-        j = stack.enter_context(loop(b, parts * vectors * wide, vectors * wide))
+        j = stack.enter_context(loop(b, parts * width, width))
         i = stack.enter_context(loop(b, bands * height, height))
         rows = [_after(b, i, top + r) for r in range(height)]
-        columns = [_after(b, j, (left + n) * wide) for n in range(vectors)]
+        starts = [left + sum(vectors[:n]) for n in range(len(vectors))]
+        columns = [Place(_after(b, j, n), w) for n, w in zip(starts, vectors, strict=True)]
 
         def body(k: Any, sums: list[Any]) -> list[Any]:
-            across = [splat(b, read_b(k, n, wide), wide) for n in columns]
-            following = []
-            for r in range(height):
-                one = splat(b, read_a(rows[r], k, 1), wide)
-                for n in range(vectors):
-                    following.append(fma(b, one, across[n], sums[r * vectors + n]))
+            across = [splat(b, read_b(k, n.first, n.lanes), n.lanes) for n in columns]
+            following, rest = [], iter(sums)
+            for row in rows:
+                one = read_a(row, k, 1)
+                for n, values in zip(columns, across, strict=True):
+                    following.append(fma(b, splat(b, one, n.lanes), values, next(rest)))
             return following
 
-        sums = accumulate(b, a.shape[1], 1, [zero] * (height * vectors), body)
+        zeros = [splat(b, constant(0.0, kind), n.lanes) for n in columns]
+        sums = iter(accumulate(b, a.shape[1], 1, zeros * height, body))
         e.known.clear()
-        for r in range(height):
-            for n in range(vectors):
-                places = [Place(rows[r]), Place(columns[n], wide)]
-                e.bind(v, places, sums[r * vectors + n])
+        for row in rows:
+            for n in columns:
+                places = [Place(row), n]
+                e.bind(v, places, next(sums))
                 e.finish(places)
 
 
