@@ -9,7 +9,8 @@ from typing import Any
 from llvmlite import ir
 
 from tarograd.compiler.llvm.alike import Spot
-from tarograd.compiler.llvm.elements import EMITTERS, ONE, Elements, Place, converted
+from tarograd.compiler.llvm.elements import ONE, Elements, Place
+from tarograd.compiler.llvm.operations import EMITTERS, converted
 from tarograd.compiler.llvm.philox import draw_kernel
 from tarograd.compiler.llvm.product import product_kernel
 from tarograd.compiler.llvm.turn import is_turn, turn_kernel

@@ -1,0 +1,176 @@
+"""Operations: what an elementwise primitive is in LLVM code, on scalars and vectors alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tarograd.compiler.llvm import functions
+from tarograd.compiler.llvm.words import I1, call, constant, fma, lanes, shaped, splat, type_of
+from tarograd.compiler.program import Value
+from tarograd.compiler.trace import Untraceable
+from tarograd.graph import Primitive
+from tarograd.ops import arithmetic, elementwise
+
+Emit = Callable[[Any, Value, list[Any]], Any]
+COMPARISONS = {
+    elementwise.greater: ">",
+    elementwise.greater_equal: ">=",
+    elementwise.less: "<",
+    elementwise.less_equal: "<=",
+    elementwise.equal: "==",
+    elementwise.not_equal: "!=",
+}
+
+
+def _common(v: Value) -> np.dtype[Any]:
+    """The dtype in which the operation is done."""
+    given: list[Any] = [x.dtype if isinstance(x, Value) else x for x in v.inputs]
+    if v.primitive in COMPARISONS:
+        return np.result_type(*given)
+    return v.dtype
+
+
+def unified(b: Any, v: Value, arguments: list[Any]) -> list[Any]:
+    """The arguments in one dtype and with the same number of lanes."""
+    dtype = _common(v)
+    width = max([lanes(x) for x in arguments if not isinstance(x, int | float)], default=1)
+    unified = []
+    for i, (x, given) in enumerate(zip(arguments, v.inputs, strict=True)):
+        kind = np.dtype(bool) if v.is_op(elementwise.where) and i == 0 else dtype
+        if not isinstance(given, Value):
+            x = constant(_number(given, kind), type_of(kind))
+        elif not (v.is_op(elementwise.cast) or v.is_op(elementwise.logical_not)):
+            x = converted(b, x, given.dtype, kind)
+        unified.append(splat(b, x, width))
+    return unified
+
+
+def _number(given: float, dtype: np.dtype[Any]) -> float:
+    """A Python number as the operation sees it."""
+    if dtype.kind == "b":
+        return int(bool(given))
+    if dtype.kind == "f":
+        return given
+    info = np.iinfo(dtype)
+    if not info.min <= given <= info.max or given != int(given):
+        raise Untraceable(f"the number {given} beside {dtype}")
+    return int(given)
+
+
+def converted(b: Any, x: Any, old: np.dtype[Any], new: np.dtype[Any]) -> Any:
+    """An element in another dtype."""
+    kind = shaped(type_of(new), x)
+    if old == new:
+        return x
+    if new.kind == "b":
+        zero = constant(0, x.type)
+        unequal = b.fcmp_unordered if old.kind == "f" else b.icmp_unsigned
+        return unequal("!=", x, zero)
+    if new.kind == "f":
+        if old.kind == "f":
+            return b.fpext(x, kind) if new.itemsize > old.itemsize else b.fptrunc(x, kind)
+        return b.sitofp(x, kind) if old.kind == "i" else b.uitofp(x, kind)
+    if old.kind == "f":
+        raise Untraceable(f"a cast from {old} to {new}")
+    if old.kind != "b" and new.itemsize <= old.itemsize:
+        return b.trunc(x, kind) if new.itemsize < old.itemsize else x
+    return b.sext(x, kind) if old.kind == "i" else b.zext(x, kind)
+
+
+def _arithmetic(of_floats: str, of_integers: str) -> Emit:
+    def emit(b: Any, v: Value, x: list[Any]) -> Any:
+        if v.dtype.kind == "f":
+            return getattr(b, of_floats)(*x)
+        if not of_integers or v.dtype == bool:
+            raise Untraceable(f"{v.primitive.name if v.primitive else ''} of {v.dtype}")
+        return getattr(b, of_integers)(*x)
+
+    return emit
+
+
+def _divide(b: Any, v: Value, x: list[Any]) -> Any:
+    """A / b; a small whole number divided by a constant, such as a pixel by 255, without dividing.
+
+    The quotient by the reciprocal, and one correction by its remainder: that is the rounded one
+    (P. Markstein, "Computation of elementary functions on the IBM RISC System/6000", 1990).
+    """
+    a, divisor = v.inputs
+    small = isinstance(a, Value) and a.is_op(elementwise.cast)
+    small = small and a.operands[0].dtype in (np.uint8, np.int8, np.bool_)
+    if not small or isinstance(divisor, Value) or not divisor or v.dtype != np.float32:
+        return b.fdiv(*x)
+    inverse = constant(np.float32(1) / np.float32(divisor), x[0].type)
+    quotient = b.fmul(x[0], inverse)
+    remainder = fma(b, b.fneg(quotient), x[1], x[0])
+    return fma(b, remainder, inverse, quotient)
+
+
+def _compare(sign: str) -> Emit:
+    def emit(b: Any, v: Value, x: list[Any]) -> Any:
+        dtype = _common(v)
+        if dtype.kind == "f":
+            return (b.fcmp_unordered if sign == "!=" else b.fcmp_ordered)(sign, *x)
+        return (b.icmp_signed if dtype.kind == "i" else b.icmp_unsigned)(sign, *x)
+
+    return emit
+
+
+def _extreme(sign: str) -> Emit:
+    """The larger or smaller; NaN wins, as in NumPy."""
+
+    def emit(b: Any, v: Value, x: list[Any]) -> Any:
+        first, second = x
+        if v.dtype.kind != "f":
+            signed = b.icmp_signed if v.dtype.kind == "i" else b.icmp_unsigned
+            return b.select(signed(sign, first, second), first, second)
+        plain = b.select(b.fcmp_ordered(sign, first, second), first, second)
+        return b.select(b.fcmp_unordered("uno", first, first), first, plain)
+
+    return emit
+
+
+def _float(function: Callable[[Any, Any], Any]) -> Emit:
+    def emit(b: Any, v: Value, x: list[Any]) -> Any:
+        if v.dtype not in (np.float32, np.float64):
+            raise Untraceable(f"{v.primitive.name if v.primitive else ''} of {v.dtype}")
+        return function(b, x[0])
+
+    return emit
+
+
+def _not(b: Any, v: Value, x: list[Any]) -> Any:
+    truth = converted(b, x[0], v.operands[0].dtype, np.dtype(bool))
+    return b.xor(truth, constant(1, shaped(I1, truth)))
+
+
+def _power(b: Any, v: Value, x: list[Any]) -> Any:
+    if v.dtype.kind != "f":
+        raise Untraceable(f"power of {v.dtype}")
+    return call(b, "pow", *x)
+
+
+EMITTERS: dict[Primitive, Emit] = {
+    arithmetic.add: _arithmetic("fadd", "add"),
+    arithmetic.subtract: _arithmetic("fsub", "sub"),
+    arithmetic.multiply: _arithmetic("fmul", "mul"),
+    arithmetic.divide: _divide,
+    arithmetic.negative: _arithmetic("fneg", "neg"),
+    arithmetic.power: _power,
+    elementwise.exp: _float(functions.exp),
+    elementwise.log: _float(functions.log),
+    elementwise.tanh: _float(functions.tanh),
+    elementwise.sqrt: _float(lambda b, x: call(b, "sqrt", x)),
+    elementwise.absolute: _float(lambda b, x: call(b, "fabs", x)),
+    elementwise.sign: _float(functions.sign),
+    elementwise.maximum: _extreme(">"),
+    elementwise.minimum: _extreme("<"),
+    elementwise.where: lambda b, v, x: b.select(*x),
+    elementwise.cast: lambda b, v, x: converted(b, x[0], v.operands[0].dtype, v.dtype),
+    elementwise.logical_not: _not,
+    elementwise.logical_and: lambda b, v, x: b.and_(*x),
+    elementwise.logical_or: lambda b, v, x: b.or_(*x),
+    **{primitive: _compare(sign) for primitive, sign in COMPARISONS.items()},
+}
