@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from llvmlite import ir
-
+from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.alike import Spot
 from tarograd.compiler.llvm.operations import EMITTERS, unified
 from tarograd.compiler.llvm.words import I8, I32, I64, constant, index, shaped, splat, type_of

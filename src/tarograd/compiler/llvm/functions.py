@@ -10,8 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from llvmlite import ir
-
+from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.words import I32, I64, call, constant, element, fma, shaped
 
 LN2 = {

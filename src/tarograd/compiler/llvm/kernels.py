@@ -6,8 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from llvmlite import ir
-
+from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.alike import Spot
 from tarograd.compiler.llvm.elements import ONE, Elements, Place
 from tarograd.compiler.llvm.operations import EMITTERS, converted

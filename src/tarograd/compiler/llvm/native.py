@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import binding
 
+from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.alike import Spot, described
 from tarograd.compiler.llvm.kernels import block_names, emit_kernel
 from tarograd.compiler.llvm.words import I8, I64, POINTER, index

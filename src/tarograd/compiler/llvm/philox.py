@@ -8,8 +8,8 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 
+from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.elements import Elements, Place
 from tarograd.compiler.llvm.words import I64, index, loop
 from tarograd.compiler.plan import Kernel

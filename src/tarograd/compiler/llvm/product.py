@@ -11,8 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from llvmlite import ir
-
+from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.elements import Elements, Place
 from tarograd.compiler.llvm.words import accumulate, constant, fma, index, loop, splat, type_of
 from tarograd.compiler.plan import Kernel, lanes_of

@@ -1,4 +1,4 @@
-"""The vocabulary of the emitter: types, constants, loops and vectors, on llvmlite's builder."""
+"""The vocabulary of the emitter: types, constants, loops and vectors."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 
+from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.trace import Untraceable
 
 I1, I8, I32, I64 = (ir.IntType(n) for n in (1, 8, 32, 64))
@@ -45,10 +45,6 @@ def element(value: Any) -> Any:
 
 def constant(number: Any, of: Any) -> Any:
     """A number in a type, in each lane of a vector."""
-    if isinstance(of, ir.VectorType):
-        return ir.Constant(of, [constant(number, of.element)] * of.count)
-    if isinstance(of, ir.FloatType):
-        number = float(np.float32(number))
     return ir.Constant(of, number)
 
 
@@ -62,10 +58,10 @@ def splat(b: Any, value: Any, n: int) -> Any:
     if n == 1 or lanes(value) == n:
         return value
     if isinstance(value, ir.Constant):
-        return ir.Constant(ir.VectorType(value.type, n), [value] * n)
+        return constant(value.constant, ir.VectorType(value.type, n))
     empty = ir.Constant(ir.VectorType(value.type, n), ir.Undefined)
     one = b.insert_element(empty, value, ir.Constant(I32, 0))
-    return b.shuffle_vector(one, empty, ir.Constant(ir.VectorType(I32, n), [0] * n))
+    return b.shuffle_vector(one, empty, ir.Constant(ir.VectorType(I32, n), 0))
 
 
 def call(b: Any, name: str, *arguments: Any) -> Any:
