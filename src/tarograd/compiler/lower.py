@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from tarograd.compiler.program import Program, Value, rebuilt
+from tarograd.compiler.program import Program, Value, fed, rebuilt
 from tarograd.compiler.rewrite import rewrite
 from tarograd.compiler.trace import trace
 from tarograd.graph import Primitive
@@ -67,18 +67,19 @@ def lower(program: Program) -> Program:
         v1 = maximum(v0, 0) () float64
         return v1
     """
+    known: dict[tuple[Any, ...], Program] = {}
 
     def change(value: Value, inputs: tuple[Any, ...]) -> Value:
         if value.primitive in LOWERED:
-            return _written_out(value, inputs)
-        return replace(value, inputs=inputs)
+            return _written_out(value, inputs, known)
+        return fed(value, inputs)
 
     return rewrite(rebuilt(rewrite(rebuilt(program, change)), _sink))
 
 
 def _sink(value: Value, inputs: tuple[Any, ...]) -> Value:
     """Images are given their other shape where they lie, not after they have been gathered."""
-    v = replace(value, inputs=inputs)
+    v = fed(value, inputs)
     return _reshaped(v.operands[0], v.shape) or v if v.is_op(shape.reshape) else v
 
 
@@ -98,12 +99,31 @@ def _reshaped(x: Value, dims: tuple[int, ...]) -> Value | None:
     return None if inner is None else replace(x, inputs=mapped, shape=dims)
 
 
-def _written_out(value: Value, inputs: tuple[Any, ...]) -> Value:
-    """The value as its definition computes it, traced on zeros of the right shapes."""
+def _written_out(
+    value: Value, inputs: tuple[Any, ...], known: dict[tuple[Any, ...], Program]
+) -> Value:
+    """The value as its definition computes it, traced on zeros of the right shapes, once."""
+    given = {f"x{i}": x for i, x in enumerate(inputs) if isinstance(x, Value)}
+    told = [(x.shape, x.dtype) if isinstance(x, Value) else repr(x) for x in inputs]
+    attributes = [(k, repr(a)) for k, a in sorted(value.attributes.items())]
+    key = (value.primitive, *told, *attributes)
+    if key not in known:
+        known[key] = _definition(value, inputs, given)
+    inner = known[key]
+    new = {id(inner.inputs[k]): x for k, x in given.items()}
+    for v in inner.order():
+        if v.primitive is None:
+            new.setdefault(id(v), v)
+        else:
+            mapped = tuple(new[id(x)] if isinstance(x, Value) else x for x in v.inputs)
+            new[id(v)] = replace(v, inputs=mapped, group=value.group)
+    result = new[id(inner.outputs["result"])]
+    return replace(result, name=value.name) if result.primitive else result
+
+
+def _definition(value: Value, inputs: tuple[Any, ...], given: Mapping[str, Value]) -> Program:
     assert value.primitive is not None
     definition = LOWERED[value.primitive]
-    given = {f"x{i}": x for i, x in enumerate(inputs) if isinstance(x, Value)}
-    zeros = {k: np.zeros(x.shape, x.dtype) for k, x in given.items()}
 
     def function(*tensors: Any) -> Any:
         rest = iter(tensors)
@@ -111,14 +131,4 @@ def _written_out(value: Value, inputs: tuple[Any, ...]) -> Value:
         return definition(*mixed, **value.attributes)
 
     with np.errstate(all="ignore"):
-        inner = trace(function, zeros)
-    places = {id(inner.inputs[k]): x for k, x in given.items()}
-    new: dict[int, Value] = {}
-    for v in inner.order():
-        if v.primitive is None:
-            new[id(v)] = places.get(id(v), v)
-        else:
-            mapped = tuple(new[id(x)] if isinstance(x, Value) else x for x in v.inputs)
-            new[id(v)] = replace(v, inputs=mapped, group=value.group)
-    result = new[id(inner.outputs["result"])]
-    return replace(result, name=value.name) if result.primitive else result
+        return trace(function, {k: np.zeros(x.shape, x.dtype) for k, x in given.items()})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -113,6 +113,12 @@ def ordered(outputs: Iterable[Value]) -> list[Value]:
             stack.append((value, True))
             stack.extend((x, False) for x in reversed(value.operands))
     return order
+
+
+def fed(value: Value, inputs: tuple[Any, ...]) -> Value:
+    """The value with other inputs; the same object if they are the same ones."""
+    same = all(new is old for new, old in zip(inputs, value.inputs, strict=True))
+    return value if same else replace(value, inputs=inputs)
 
 
 def rebuilt(program: Program, change: Callable[[Value, tuple[Any, ...]], Value]) -> Program:

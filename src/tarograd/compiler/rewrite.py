@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tarograd.compiler.program import Program, Value, rebuilt
+from tarograd.compiler.program import Program, Value, fed, rebuilt
 from tarograd.compiler.trace import DRAWS
 from tarograd.ops import arithmetic, elementwise, shape
 
@@ -176,7 +176,7 @@ def rewrite(program: Program) -> Program:
     names: dict[int, str] = {}
 
     def simplified(value: Value, inputs: tuple[Any, ...]) -> Value:
-        v = replace(value, inputs=tuple(_shared_constant(x, constants) for x in inputs))
+        v = fed(value, tuple([_shared_constant(x, constants) for x in inputs]))
         while v.primitive is not None:
             new = next((n for rule in RULES if (n := rule(v)) is not None), None)
             if new is None:
@@ -188,7 +188,8 @@ def rewrite(program: Program) -> Program:
         return v
 
     def renamed(value: Value, inputs: tuple[Any, ...]) -> Value:
-        return replace(value, inputs=inputs, name=names.get(id(value), value.name))
+        v, name = fed(value, inputs), names.get(id(value), value.name)
+        return v if v.name == name else replace(v, name=name)
 
     return rebuilt(rebuilt(program, simplified), renamed)
 
