@@ -5,11 +5,9 @@ The browser is the system's Chromium; none is downloaded, and without one these 
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +19,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from test_trace import slope
 
 import tarograd as tg
-from tarograd.drawing.html import LANGUAGES, SCRIPTS
 from tarograd.drawing.labels import Labels
 from tarograd.drawing.numbers import short
 from tarograd.drawing.place import place
 
-VIEWER = files("tarograd.drawing") / "viewer"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 NASTY = "</script><img src=x onerror=window.broken=1>"
 
@@ -74,7 +70,7 @@ def strip(page: Page) -> str:
 def shown(page: Page, kind: str) -> list[str]:
     """The texts of a kind that can be seen: `.v` above the edges, `.g` below."""
     found: list[str] = page.evaluate(
-        """(kind) => [...document.querySelectorAll(`.graph ${kind} text`)]
+        """(kind) => [...document.querySelectorAll(`.graph text${kind}`)]
         .filter((t) => getComputedStyle(t).visibility === "visible")
         .map((t) => t.firstChild.textContent)""",
         kind,
@@ -103,10 +99,10 @@ def test_stepping_forward_and_backward_by_keyboard(show: Open) -> None:
     assert shown(page, ".g") == ["1", "1.1", "110", "2.2", "200"]
     page.keyboard.press(" ")
     page.wait_for_timeout(2500)  # it plays from the beginning, a step in 0.9 s
-    assert 1 <= page.evaluate("step") <= 5
-    assert page.evaluate("playing") != 0
+    assert 1 <= page.evaluate("state.step") <= 5
+    assert page.evaluate("state.playing") != 0
     page.keyboard.press(" ")
-    assert page.evaluate("playing") == 0
+    assert page.evaluate("state.playing") == 0
 
 
 def test_stepping_by_mouse(show: Open) -> None:
@@ -128,11 +124,7 @@ def test_a_box_opens_in_place(show: Open, by: str) -> None:
     if by == "mouse":
         group.click()
     else:
-        page.locator('[role="treeitem"]').first.focus()
-        for _ in range(40):
-            if page.evaluate("document.activeElement.dataset.key") == "group2":
-                break
-            page.keyboard.press("ArrowDown")
+        at_item(page, "group2")
         page.keyboard.press("ArrowRight")
         assert page.evaluate("document.activeElement.getAttribute('aria-expanded')") == "true"
     after = page.locator(".box.open", has_text="affine1").bounding_box()
@@ -179,15 +171,42 @@ def test_a_changed_leaf_is_followed_forward_and_backward(show: Open, by: str) ->
     ).inner_text().replace("\n", " ")
 
 
-def test_looking_into_an_edge(show: Open) -> None:
+@pytest.mark.parametrize("by", ["mouse", "keyboard", "buttons"])
+def test_looking_into_an_edge(show: Open, by: str) -> None:
     page = show(tg.draw(TWELVE["two-layer-net"]()))
-    page.locator(".label text", has_text="4×3").first.click()
     details = page.get_by_role("region", name="Details")
-    assert "4×3 float64" in details.inner_text()
+    if by == "mouse":
+        page.locator(".label text", has_text="4×3").first.click()
+    else:
+        at_item(page, "group2")
+        page.keyboard.press("ArrowRight")
+        at_item(page, "node0")
+        page.keyboard.press("Enter")
+        assert "x @ w1" in details.inner_text()
+        if by == "keyboard":
+            page.keyboard.press("v")
+        else:
+            details.get_by_role("button", name="w1 = ").press("Enter")
+    shape = "3×3" if by == "keyboard" else "4×3"  # the result x @ w1, or w1
+    assert f"{shape} float64" in details.inner_text()
     assert details.locator("image").count() == 2
-    assert details.get_by_role("button", name="Copy the Python expression").count() == 1
+    page.get_by_role("button", name="Copy the Python expression").press("Enter")
+    expression = details.locator("code").inner_text()
+    at = re.fullmatch(r"picture\.trace\.values\[(\d+)\]\.array", expression)
+    assert at is not None
     page.keyboard.press("Escape")
     assert "Click an operation" in details.inner_text()
+
+
+def at_item(page: Page, key: str) -> None:
+    """Move to an item of the outline with the arrow keys."""
+    page.locator('[role="treeitem"][tabindex="0"]').focus()
+    page.keyboard.press("Home")
+    for _ in range(60):
+        if page.evaluate("document.activeElement.dataset.key") == key:
+            return
+        page.keyboard.press("ArrowDown")
+    raise AssertionError(f"{key} is not in the outline")
 
 
 @pytest.mark.parametrize("by", ["mouse", "keyboard"])
@@ -223,6 +242,56 @@ def test_the_address_keeps_what_is_seen(show: Open) -> None:
     page = show(tg.draw(TWELVE["two-layer-net"]()), "#s=3&o=0,1,2")
     assert strip(page).startswith("3 /")
     assert page.locator(".box.open").count() == 2
+
+
+def chain(nodes: int) -> tg.Tensor:
+    y: Any = tg.Tensor(0.5, "x")
+    for _ in range(nodes):
+        y = np.sin(y)
+    result: tg.Tensor = y
+    return result
+
+
+def test_at_most_three_hundred_are_seen(show: Open) -> None:
+    picture = tg.draw(chain(1000))
+    page = show(picture)
+    assert page.evaluate("seen()") == 40
+    parts = [g.id for g in picture.trace.groups[1:] if g.parent == 0]
+    for opened, group in enumerate(parts[:12], 1):
+        page.evaluate("(group) => toggle(group)", group)
+        assert page.evaluate("seen()") == min(40 + 25 * opened, 290)
+        assert page.evaluate("(group) => state.opened.has(group)", group)
+    assert "1 boxes were closed: at most 300" in strip(page)
+    assert not page.evaluate("(group) => state.opened.has(group)", parts[0])  # the oldest
+    page.evaluate("(group) => toggle(group, true)", parts[0])  # all of its kind
+    assert 275 <= page.evaluate("seen()") <= 300
+    picture.trace.depth = 9
+    opened_first = picture.trace.open_groups()
+    shown = sum(n.group in opened_first for n in picture.trace.nodes)
+    assert shown + sum(g.parent in opened_first for g in picture.trace.groups[1:]) <= 300
+
+
+def test_a_large_picture_has_a_map_and_is_drawn_where_one_looks(show: Open) -> None:
+    picture = tg.draw(chain(240))
+    picture.trace.depth = 9
+    page = show(picture)
+    map_ = page.locator(".map")
+    assert map_.is_visible()
+    there = page.locator('.box.node[data-ref="239"]')
+    assert there.count() == 0  # out of sight, so not drawn yet
+    around = map_.bounding_box()
+    assert around is not None
+    map_.click(position={"x": around["width"] / 2, "y": around["height"] - 3})
+    there.wait_for()
+    page.keyboard.press("f")
+    assert not map_.is_visible()
+    page.locator('[role="treeitem"]').last.focus()
+    for _ in range(12):
+        page.keyboard.press("+")
+    assert page.evaluate("view.k") > 1
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")  # what is chosen in the outline comes into sight
+    assert page.evaluate("view.y") > -400
 
 
 @pytest.mark.parametrize("name", TWELVE)
@@ -284,22 +353,6 @@ def test_three_languages(show: Open) -> None:
     page.get_by_label("语言").select_option("ja")
     assert page.get_by_role("button", name="一歩戻る").count() == 1
     assert page.evaluate("document.documentElement.lang") == "ja"
-
-
-def test_the_languages_have_the_same_keys() -> None:
-    words = {name: json.loads((VIEWER / f"{name}.json").read_text("utf-8")) for name in LANGUAGES}
-    assert len({tuple(sorted(found)) for found in words.values()}) == 1
-    script = "".join((VIEWER / name).read_text("utf-8") for name in SCRIPTS)
-    used = set(re.findall(r"words\.(\w+)", script)) | {"first", "back", "next", "last", "play"}
-    assert used | {"name"} | {"fit"} == set(words["en"])
-
-
-def test_the_scripts_do_not_take_each_others_names() -> None:
-    declared: list[str] = []
-    for name in SCRIPTS:
-        text = (VIEWER / name).read_text("utf-8")
-        declared += re.findall(r"^(?:export )?(?:function|const|let) (\w+)", text, re.M)
-    assert len(declared) == len(set(declared))
 
 
 def test_names_are_only_text(show: Open) -> None:

@@ -19,7 +19,10 @@ from tarograd.drawing.labels import Label, Labels, Side, name_text
 from tarograd.drawing.place import size_of
 from tarograd.drawing.trace import Trace
 
-SCRIPTS = ("place.js", "scene.js", "calculus.js", "page.js")
+SCRIPTS = (
+    "place.js", "scene.js", "calculus.js", "model.js", "steps.js", "stage.js", "inspector.js",
+    "outline.js", "page.js",
+)  # fmt: skip
 LANGUAGES = ("en", "zh-CN", "ja")
 MOST = 3000  # operations in a page
 
@@ -75,6 +78,7 @@ def payload(trace: Trace, levels: Arrangement) -> dict[str, Any]:
         "levels": [_level(g.id, levels[g.id], labels, table) for g in trace.groups],
         "labels": table.labels,
         "open": sorted(trace.open_groups()),
+        "most": trace.most,
     }
 
 

@@ -16,6 +16,7 @@ from tarograd.graph import Array
 FORMAT = "tarograd-trace"
 VERSION = 1
 ROOT = 0  # the id of the group that holds all others
+SEEN = 300  # nodes and boxes at most in one picture; the rest stays folded
 
 Target = tuple[str, int, int]  # ("node", id, port), ("group", id, 0) or ("out", 0, 0)
 
@@ -90,7 +91,8 @@ class Trace:
 
     Attributes:
         output: the value from which backward starts.
-        depth: the groups up to this level are drawn open.
+        depth: the groups up to this level are drawn open,
+        most: as long as no more nodes and boxes than these are seen.
     """
 
     title: str
@@ -100,10 +102,22 @@ class Trace:
     nodes: list[Node] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     output: int = -1
+    most: int = SEEN
 
     def open_groups(self) -> set[int]:
-        """The groups that are drawn open at first."""
-        return {g.id for g in self.groups if g.level <= self.depth}
+        """The groups that are drawn open at first: level by level, while there is room."""
+        holds = [0] * len(self.groups)
+        for node in self.nodes:
+            holds[node.group] += 1
+        for group in self.groups[1:]:
+            holds[group.parent] += 1
+        opened, seen = {ROOT}, holds[ROOT]
+        for group in sorted(self.groups[1:], key=lambda g: (g.level, g.id)):
+            fits = seen + holds[group.id] <= self.most
+            if group.level <= self.depth and group.parent in opened and fits:
+                opened.add(group.id)
+                seen += holds[group.id]
+        return opened
 
     def outward(self, group: int) -> Iterator[int]:
         """The group and those around it, the root last."""

@@ -1,6 +1,9 @@
 // The rules on plain numbers, to follow a changed leaf without asking Python.
 // Each: what is computed, and for each input its derivative, from the inputs and the output.
 
+/** @typedef {import("./model.js").Trace} Trace */
+
+/** @type {Record<string, [(...xs: number[]) => number, (y: number, ...xs: number[]) => number[]]>} */
 export const RULES = {
   add: [(a, b) => a + b, () => [1, 1]],
   subtract: [(a, b) => a - b, () => [1, -1]],
@@ -33,23 +36,29 @@ export const RULES = {
   cast: [(x) => x, () => [1]],
 };
 
-/** The number of an array of the trace; null unless it is a single number. */
+/**
+ * The number of an array of the trace; null unless it is a single number.
+ * @param {Trace} trace @param {number|null} array
+ */
 export function number(trace, array) {
   const about = array === null ? null : trace.arrays[array];
   return about && about.shape.length === 0 && about.data ? Number(about.data[0]) : null;
 }
 
-/** Whether the whole computation is one of single numbers with known rules. */
+/** Whether the whole computation is one of single numbers with known rules. @param {Trace} trace */
 export function computable(trace) {
   return trace.values.every((v) => number(trace, v.array) !== null) && trace.nodes.every((n) => n.op in RULES);
 }
 
-/** All values, derivatives, and shares by use, when the leaves have the values `given`. */
+/**
+ * All values, derivatives, and shares by use, when the leaves have the values `given`.
+ * @param {Trace} trace @param {Map<number, number>} given
+ */
 export function compute(trace, given) {
-  const values = trace.values.map((v, i) => given.get(i) ?? number(trace, v.array));
-  const inputs = (node) => node.uses.map((u) => values[trace.uses[u].value]);
+  const values = trace.values.map((v, i) => given.get(i) ?? number(trace, v.array) ?? NaN);
+  const inputs = (/** @type {import("./model.js").Node} */ node) => node.uses.map((u) => values[trace.uses[u].value]);
   for (const node of trace.nodes) values[node.output] = RULES[node.op][0](...inputs(node));
-  const gradients = trace.values.map(() => 0), shares = trace.uses.map(() => null);
+  const gradients = trace.values.map(() => 0), shares = trace.uses.map(() => /** @type {any} */ (null));
   gradients[trace.output] = number(trace, trace.values[trace.output].gradient) ?? 1;
   for (const node of [...trace.nodes].reverse()) {
     const local = RULES[node.op][1](values[node.output], ...inputs(node));
@@ -62,7 +71,7 @@ export function compute(trace, given) {
   return { values, gradients: gradients.map((g, i) => (trace.values[i].gradient === null ? null : g)), shares };
 }
 
-/** A number as it stands on an edge, like numbers.short in Python. */
+/** A number as it stands on an edge, like numbers.short in Python. @param {number} x */
 export function short(x) {
   if (Number.isNaN(x)) return "NaN";
   if (!Number.isFinite(x)) return x > 0 ? "∞" : "-∞";

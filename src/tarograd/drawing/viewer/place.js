@@ -5,20 +5,47 @@ const PASSES = 6, BETWEEN = 8, PAD = 14, TITLE = 24, MARGIN = 12;
 const NARROW = 20, STEEP = 0.3, WIDE = 80, ROW = 1400, SLACK = 1.25, TRACK = 14;
 const ROOT = 0;
 
-/** The picture in which the groups of the set `opened` are open. */
+/** @typedef {import("./model.js").Data} Data */
+/** @typedef {import("./model.js").Level} Level */
+/** @typedef {import("./model.js").Box} Box */
+/** @typedef {import("./model.js").Line} Line */
+/** @typedef {import("./model.js").Label} Label */
+/**
+ * @typedef {{width: number, height: number, up: number, down: number, ports: number[],
+ *   outputs: number[], labels: (Label|null)[], room: number}} Size
+ * @typedef {{level: Level, sizes: Size[], x: number[], y: number[], left: number[],
+ *   right: number[], row: number[], floor: number[], width: number, height: number}} Plan
+ */
+
+/**
+ * The picture in which the groups of the set `opened` are open.
+ * @param {Data} data @param {Set<number>} opened
+ * @returns {import("./model.js").Scene}
+ */
 export function place(data, opened) {
+  /** @type {Map<number, Plan>} */
   const plans = new Map();
   const whole = plan(data, ROOT, opened, plans);
-  const boxes = [], lines = [], waiting = [[ROOT, 0, 0]];
-  while (waiting.length) {
-    const [group, x, y] = waiting.pop();
-    const inner = addBoxes(group, plans.get(group), x, y, boxes, opened);
-    addLines(group, plans.get(group), x, y, lines, opened);
+  /** @type {Box[]} */
+  const boxes = [];
+  /** @type {Line[]} */
+  const lines = [];
+  const waiting = [[ROOT, 0, 0]];
+  for (let next = waiting.pop(); next; next = waiting.pop()) {
+    const [group, x, y] = next, made = plans.get(group);
+    if (!made) continue;
+    const inner = addBoxes(group, made, x, y, boxes, opened);
+    addLines(group, made, x, y, lines, opened);
     waiting.push(...inner.reverse());
   }
   return { width: whole.width, height: whole.height, boxes, lines };
 }
 
+/**
+ * @param {Data} data @param {number} group @param {Set<number>} opened
+ * @param {Map<number, Plan>} plans
+ * @returns {Plan}
+ */
 function plan(data, group, opened, plans) {
   const level = data.levels[group];
   const sizes = level.items.map((item) => {
@@ -32,12 +59,13 @@ function plan(data, group, opened, plans) {
       width = inner.width;
       height = inner.height;
       up = down = half;
-      ports = item.ports.map((v) => (at.has("inlet" + v) ? at.get("inlet" + v) - half : 0));
-      outputs = item.outputs.map((v) => at.get("outlet" + v) - half);
+      ports = item.ports.map((v) => (at.get("inlet" + v) ?? half) - half);
+      outputs = item.outputs.map((v) => (at.get("outlet" + v) ?? half) - half);
     }
     const room = width + Math.max(0, ...labels.map((x) => (x ? x.width : 0)));
     return { width, height, up, down, ports, outputs, labels, room };
   });
+  /** @type {Plan} */
   const made = {
     level, sizes, x: sizes.map(() => 0), y: align(level, sizes),
     left: [], right: [], row: [], floor: [], width: 0, height: 0,
@@ -47,8 +75,10 @@ function plan(data, group, opened, plans) {
   return made;
 }
 
+/** @param {Level} level @param {Size[]} sizes */
 function align(level, sizes) {
-  const y = sizes.map(() => 0), left = sizes.map(() => []), right = sizes.map(() => []);
+  const near = () => sizes.map(() => /** @type {number[][]} */ ([]));
+  const y = sizes.map(() => 0), left = near(), right = near();
   for (const [, start, output, end, port] of level.links) {
     const offset = sizes[start].outputs[output] - sizes[end].ports[port];
     const bends = [start, end].filter((i) => level.items[i].kind === "bend").length;
@@ -63,6 +93,7 @@ function align(level, sizes) {
   return y;
 }
 
+/** @param {number[]} column @param {Size[]} sizes @param {number[]} y @param {number[][][]} near */
 function stack(column, sizes, y, near) {
   const blocks = [], offsets = [];
   let offset = 0, before = 0;
@@ -70,12 +101,14 @@ function stack(column, sizes, y, near) {
     if (offsets.length) offset += before + sizes[at].up + BETWEEN;
     before = sizes[at].down;
     offsets.push(offset);
-    let wish = y[at], weight = 0.01;
-    if (near[at].length) {
-      weight = near[at].reduce((sum, [, , w]) => sum + w, 0);
-      wish = near[at].reduce((sum, [i, d, w]) => sum + (y[i] + d) * w, 0) / weight;
+    let total = 0, weight = 0;
+    for (const [i, distance, w] of near[at]) {
+      total += (y[i] + distance) * w;
+      weight += w;
     }
-    blocks.push([(wish - offset) * weight, weight, 1]);
+    if (!weight) [weight, total] = [0.01, 0.01 * y[at]];
+    if (column.length === 1) return void (y[at] = total / weight);
+    blocks.push([total - offset * weight, weight, 1]);
     for (let n = blocks.length; n > 1; n--) {
       const [a, b] = [blocks[n - 2], blocks[n - 1]];
       if (a[0] * b[1] < b[0] * a[1]) break;
@@ -87,6 +120,7 @@ function stack(column, sizes, y, near) {
     for (let k = 0; k < count; k++, i++) y[column[i]] = total / weight + offsets[i];
 }
 
+/** @param {Plan} plan @param {number} title @param {number} margin */
 function spread(plan, title, margin) {
   const { level, sizes } = plan;
   const climb = level.columns.map(() => 0), across = level.columns.map(() => 0);
@@ -98,7 +132,7 @@ function spread(plan, title, margin) {
   }
   const widths = level.columns.map((column) => Math.max(0, ...column.map((i) => sizes[i].room)));
   const gaps = climb.map((c, i) => (across[i] ? Math.min(Math.max(NARROW, STEEP * c), WIDE) : 0));
-  const sum = (xs) => xs.reduce((a, b) => a + b, 0);
+  const sum = (/** @type {number[]} */ xs) => xs.reduce((a, b) => a + b, 0);
   const breaks = sum(widths) + sum(gaps) > SLACK * ROW;
   const most = Math.max(0, ...across);
   const indent = margin + (breaks ? TRACK * (most + 1) : 0);
@@ -112,6 +146,7 @@ function spread(plan, title, margin) {
     x += width + gaps[rank];
   });
   plan.width = Math.max(0, ...plan.right) + margin + (breaks ? TRACK * (most + 1) : 0);
+  /** @type {number[][]} */
   const rows = [];
   plan.row.forEach((row, rank) => (rows[row] ??= []).push(rank));
   let top = title + margin;
@@ -127,12 +162,17 @@ function spread(plan, title, margin) {
       }
     const lowest = inside.map((i) => plan.y[i] + sizes[i].down);
     plan.floor.push(lowest.length ? Math.max(...lowest) : top);
-    top = plan.floor.at(-1) + TRACK * (across[ranks.at(-1)] + 2);
+    top = plan.floor[plan.floor.length - 1] + TRACK * (across[ranks[ranks.length - 1]] + 2);
   }
-  plan.height = (plan.floor.length ? plan.floor.at(-1) : top) + margin;
+  plan.height = (plan.floor.at(-1) ?? top) + margin;
 }
 
+/**
+ * @param {number} group @param {Plan} plan @param {number} x @param {number} y
+ * @param {Box[]} boxes @param {Set<number>} opened
+ */
 function addBoxes(group, plan, x, y, boxes, opened) {
+  /** @type {number[][]} */
   const inner = [];
   plan.level.items.forEach((item, i) => {
     if (!["node", "leaf", "group"].includes(item.kind)) return;
@@ -144,6 +184,10 @@ function addBoxes(group, plan, x, y, boxes, opened) {
   return inner;
 }
 
+/**
+ * @param {number} group @param {Plan} plan @param {number} x @param {number} y
+ * @param {Line[]} lines @param {Set<number>} opened
+ */
 function addLines(group, plan, x, y, lines, opened) {
   const { level } = plan, forks = level.items.map(() => 0);
   const flowing = new Set(level.flowing), branching = new Set(level.branching);
@@ -160,9 +204,9 @@ function addLines(group, plan, x, y, lines, opened) {
       const height = y + plan.y[i] + (out ? size.outputs[k] : 0);
       const share = item.kind === "share";
       lines.push({
-        kind: item.kind, value, group, item: i, output: k, target: item.target,
+        kind: item.kind, value, group, item: i, target: item.target,
         points: [[x + start, height], [x + right, height]],
-        flows: share ? size.labels[0].below !== null : flowing.has(value),
+        flows: share ? Boolean(size.labels[0]?.below) : flowing.has(value),
         label: out ? size.labels[k] : null,
         head: item.kind === "outlet" && group === ROOT,
         tail: ["node", "leaf"].includes(item.kind) || (item.kind === "group" && !opened.has(item.ref)),
@@ -189,6 +233,7 @@ function addLines(group, plan, x, y, lines, opened) {
   }
 }
 
+/** @param {Plan} plan @param {number} end @param {number} port */
 function entry(plan, end, port) {
   const item = plan.level.items[end], size = plan.sizes[end];
   if (!["node", "group"].includes(item.kind) || size.width !== size.height) return plan.left[item.rank];

@@ -1,18 +1,28 @@
 // From coordinates to SVG elements, in the notation of svg.py.
 
+/** @typedef {import("./model.js").Line} Line */
+/** @typedef {import("./model.js").Side} Side */
+/** @typedef {import("./model.js").Box} Box */
+
 const SVG = "http://www.w3.org/2000/svg", APART = 3, NEAR = 8, LINE = 15, THUMB = 30, CORNER = 10;
 
-/** An SVG element with attributes; text goes in as text, so that no name can become markup. */
+/** @type {WeakMap<EventTarget, string>} The true value of what is written, for a tooltip. */
+export const fulls = new WeakMap();
+
+/**
+ * An SVG element with attributes; text goes in as text, so that no name can become markup.
+ * @param {string} tag @param {Record<string, any>} attributes @param {string|null} text
+ */
 export function make(tag, attributes = {}, text = null) {
   const element = document.createElementNS(SVG, tag);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  for (const key in attributes) element.setAttribute(key, attributes[key]);
   if (text !== null) element.textContent = text;
   return element;
 }
 
-/** The way through points, moved sideways by `off`. */
+/** The way through points, moved sideways by `off`. @param {number[][]} points @param {number} off */
 export function path(points, off) {
-  const [x0, y0] = points[0], [x1, y1] = points.at(-1), r = CORNER;
+  const [x0, y0] = points[0], [x1, y1] = points[points.length - 1], r = CORNER;
   const start = `M${x0} ${y0 + off}`;
   if (points.length > 2) {
     const right = points[1][0], below = points[2][1], left = points[3][0];
@@ -24,15 +34,18 @@ export function path(points, off) {
   return `${start}C${bend} ${y0 + off} ${bend} ${y1 + off} ${x1} ${y1 + off}`;
 }
 
-/** Lines of one value: the thin ones forward, the thick ones backward, wide ones to hit. */
+/**
+ * Lines of one value: the thin ones forward, the thick ones backward, wide ones to hit.
+ * @param {Line[]} lines @param {boolean} reach
+ */
 export function drawLines(lines, reach) {
   const { value, flows } = lines[0];
   const group = make("g", { class: "edge", "data-value": value });
-  const add = (kind, parts) => parts.length && group.append(make("path", { class: kind, d: parts.join("") }));
+  const add = (/** @type {string} */ kind, /** @type {string[]} */ parts) => parts.length && group.append(make("path", { class: kind, d: parts.join("") }));
   if (reach) add("hit", lines.map((line) => path(line.points, 0)));
   add("f", lines.map((line) => path(line.points, -APART)));
-  add("a", lines.filter((line) => line.head).map((line) => {
-    const [x, y] = line.points.at(-1); // no marker: those are slow, and every line ends level
+  add("a", lines.filter((line) => line.head).map(({ points }) => {
+    const [x, y] = points[points.length - 1]; // no marker: those are slow, and every line ends level
     return `M${x - 7} ${y - APART - 3}l8 3l-8 3z`;
   }));
   const tails = flows ? lines.filter((line) => line.tail) : [];
@@ -41,35 +54,42 @@ export function drawLines(lines, reach) {
     return path(tails.includes(line) ? [[x + 9, y], ...rest] : line.points, APART);
   }));
   add("r", tails.map(({ points: [[x, y]] }) => `M${x + 1} ${y + APART}l10 -5.5v11z`));
-  for (const line of lines) if (line.branch) group.append(make("circle", { class: "d", cx: line.points.at(-1)[0], cy: line.points[0][1], r: 4.5 }));
+  for (const { branch, points } of lines) if (branch) group.append(make("circle", { class: "d", cx: points[points.length - 1][0], cy: points[0][1], r: 4.5 }));
   return group;
 }
 
-/** What stands above and below a line; `texts` may hold other lines of text than the label's. */
+/**
+ * What stands above and below a line; `texts` may hold other lines of text than the label's.
+ * @param {Line} line @param {{above?: Side, below?: Side}} texts
+ */
 export function drawLabel(line, texts) {
-  const { label } = line, [x0, y] = line.points[0], x1 = line.points.at(-1)[0];
-  const x = line.kind === "share" ? x1 - label.width / 2 : x0 + label.width / 2 + 2;
+  const { label, points } = line, [x0, y] = points[0], x1 = points[points.length - 1][0];
   const group = make("g", { class: "label", "data-value": line.value });
-  if (label.above) group.append(drawSide(texts.above ?? label.above, x, y - label.above.height + LINE - 4, "v"));
-  if (label.below && line.flows) group.append(drawSide(texts.below ?? label.below, x, y + NEAR + LINE - 2, "g"));
+  if (!label) return group;
+  const x = line.kind === "share" ? x1 - label.width / 2 : x0 + label.width / 2 + 2;
+  if (label.above) drawSide(group, texts.above ?? label.above, x, y - label.above.height + LINE - 4, "v");
+  if (label.below && line.flows) drawSide(group, texts.below ?? label.below, x, y + NEAR + LINE - 2, "g");
   return group;
 }
 
-function drawSide(side, x, y, kind) {
-  const group = make("g", { class: side.finite ? kind : `${kind} e` });
-  group.addEventListener("pointerenter", () => group.append(make("title", {}, side.full)), { once: true });
-  const pictured = side.image || side.histogram.length;
+/**
+ * One side of a label: of class `v` the value, `g` the derivative.
+ * @param {SVGElement} group @param {Side} side @param {number} x @param {number} y @param {string} kind
+ */
+function drawSide(group, side, x, y, kind) {
+  const named = side.finite ? kind : `${kind} e`, pictured = side.image || side.histogram.length;
+  const add = (/** @type {SVGElement} */ element) => (fulls.set(element, side.full), group.append(element));
   if (pictured) {
-    group.append(picture(side, x, kind === "g" ? y + LINE * (side.lines.length - 1) + 6 : y - LINE + 4));
+    add(picture(side, x, kind === "g" ? y + LINE * (side.lines.length - 1) + 6 : y - LINE + 4));
     if (kind !== "g") y += THUMB + 4;
   }
-  side.lines.forEach((text, i) => {
-    group.append(make("text", { x, y: y + LINE * i, class: i || pictured ? "s" : "" }, text));
-  });
-  return group;
+  side.lines.forEach((text, i) => add(make("text", { x, y: y + LINE * i, class: i || pictured ? `${named} s` : named }, text)));
 }
 
-/** A small image, or a histogram, of an array. */
+/**
+ * A small image, or a histogram, of an array.
+ * @param {{image?: string|null, histogram: number[]}} side @param {number} x @param {number} y
+ */
 export function picture(side, x, y, size = THUMB) {
   if (side.image)
     return make("image", { x: x - size / 2, y, width: size, height: size, preserveAspectRatio: "none", href: `data:image/png;base64,${side.image}` });
@@ -79,12 +99,15 @@ export function picture(side, x, y, size = THUMB) {
   return make("path", { class: "f h", d: bars.join(""), "stroke-width": Math.max(step - 0.6, 0.5) });
 }
 
-/** A node, a closed group, a leaf, or the frame of an open group. */
+/**
+ * A node, a closed group, a leaf, or the frame of an open group.
+ * @param {import("./model.js").Trace} trace @param {Box} box @param {Record<string, string>} words
+ */
 export function drawBox(trace, box, words) {
   const group = make("g", { class: `box ${box.kind}${box.open ? " open" : ""}`, "data-kind": box.kind, "data-ref": box.ref });
   const middle = box.x + box.width / 2, top = box.y - box.height / 2;
-  const frame = (kind, rx) => make("rect", { class: kind, x: box.x, y: top, width: box.width, height: box.height, rx });
-  const circle = (kind, symbol) => {
+  const frame = (/** @type {string} */ kind, /** @type {number} */ rx) => make("rect", { class: kind, x: box.x, y: top, width: box.width, height: box.height, rx });
+  const circle = (/** @type {string} */ kind, /** @type {string} */ symbol) => {
     const round = box.width === box.height;
     group.append(round ? make("circle", { class: kind, cx: middle, cy: box.y, r: box.width / 2 }) : frame(kind, 19));
     const big = [...symbol].length === 1;
@@ -114,6 +137,7 @@ export function drawBox(trace, box, words) {
   return group;
 }
 
+/** @param {string} name */
 function clip(name) {
   const text = name.replace(/\p{C}/gu, " ");
   return text.length <= 24 ? text : `${text.slice(0, 23)}…`;

@@ -1,0 +1,241 @@
+// The drawing: what is near the window becomes elements, and is moved and marked.
+import { place } from "./place.js";
+import { drawBox, drawLabel, drawLines, fulls, make } from "./scene.js";
+import { changed, data, el, state, trace, words } from "./model.js";
+import { planSteps, progress } from "./steps.js";
+
+/** @typedef {import("./model.js").Line} Line */
+/**
+ * What is drawn of the scene: made when it comes near the window.
+ * @typedef {{layer: string, line: Line|null, key: string, reach: number[], make: () => SVGElement,
+ *   element: SVGElement|null, base: string, marks: string}} Piece
+ */
+
+const MANY = 800; // lines; more of them are only hit exactly
+const FEW = 200; // boxes; so few are made all at once
+const FAR = 0.3; // a smaller picture shows no text
+const EARLY = 300; // pixels around the window
+const FRAME = 8; // milliseconds of each frame for what comes near
+const SETTLE = 160; // milliseconds after which a moved picture is drawn sharp
+const MAP = 180; // pixels, the longer side of the map
+const READABLE = 0.6; // the scale in which a large picture is first shown
+
+export const view = { x: 0, y: 0, k: 1 };
+/** @type {import("./model.js").Scene} */
+let scene = { width: 0, height: 0, boxes: [], lines: [] };
+/** @type {Piece[]} */
+let pieces = [];
+/** @type {Record<string, SVGElement>} */
+let layers = {};
+/** @type {ReturnType<typeof progress>} */
+let reached = { computed: [], returned: [], share: () => false };
+let filling = 0, settling = 0;
+
+const world = make("svg", { class: "world" });
+const map = el("canvas", { class: "map" });
+export const stage = el("div", { class: "graph", "aria-hidden": "true" }, /** @type {any} */ (world), map);
+
+/** Place and draw all that is open. */
+export function draw() {
+  scene = place(data, state.opened);
+  planSteps();
+  state.step = Math.min(state.step, state.steps.length);
+  build();
+}
+
+/** The pieces of the scene; afterwards only their classes change. */
+export function build() {
+  pieces = [];
+  const piece = (/** @type {string} */ layer, /** @type {string} */ key, /** @type {number[][]} */ points, /** @type {() => SVGElement} */ make, /** @type {Line|null} */ line = null) => {
+    const xs = points.map((p) => p[0]), ys = points.map((p) => p[1]);
+    const reach = [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
+    pieces.push({ layer, line, key, reach, make, element: null, base: "", marks: "" });
+  };
+  /** @type {Map<string|number, Line[]>} */
+  const bundles = new Map(); // the lines that always look alike are drawn as one
+  for (const line of scene.lines) {
+    const key = line.kind === "share" ? bundles.size : `${line.group}/${line.value}/${line.flows}`;
+    bundles.set(key, [...(bundles.get(key) ?? []), line]);
+    if (line.label) piece("labels", `value${line.value}`, line.points, () => drawLabel(line, changed(line)), line);
+  }
+  for (const lines of bundles.values())
+    piece("lines", `value${lines[0].value}`, lines.flatMap((line) => line.points), () => drawLines(lines, scene.lines.length < MANY), lines[0]);
+  for (const box of scene.boxes) {
+    const corners = [[box.x, box.y - box.height / 2], [box.x + box.width, box.y + box.height / 2]];
+    piece(box.open ? "frames" : "boxes", (box.kind + box.ref).replace("leaf", "value"), corners, () => drawBox(trace, box, words));
+  }
+  layers = { frames: make("g"), lines: make("g"), boxes: make("g"), labels: make("g") };
+  world.replaceChildren(...Object.values(layers));
+  world.setAttribute("width", String(scene.width + 12));
+  world.setAttribute("height", String(scene.height));
+  show();
+  fill(Infinity);
+}
+
+/** Make what is near the window, a few milliseconds of each frame. */
+function fill(budget = FRAME) {
+  filling = 0;
+  const all = scene.boxes.length <= FEW, far = view.k < FAR, end = performance.now() + budget;
+  const [x0, y0] = [-(view.x + EARLY) / view.k, -(view.y + EARLY) / view.k];
+  const [x1, y1] = [x0 + (stage.clientWidth + 2 * EARLY) / view.k, y0 + (stage.clientHeight + 2 * EARLY) / view.k];
+  for (const piece of pieces) {
+    if (piece.element || (far && !all && piece.layer === "labels")) continue;
+    const [left, top, right, bottom] = piece.reach;
+    if (!all && (left > x1 || right < x0 || top > y1 || bottom < y0)) continue;
+    piece.element = piece.make();
+    piece.base = piece.element.getAttribute("class") ?? "";
+    mark(piece);
+    layers[piece.layer].append(piece.element);
+    if (performance.now() > end) return void (filling = requestAnimationFrame(() => fill()));
+  }
+}
+
+/** What has been computed so far, what is selected: the classes of all elements. */
+export function show() {
+  reached = progress();
+  for (const piece of pieces) if (piece.element) mark(piece);
+}
+
+/** @param {Piece} piece */
+function mark(piece) {
+  const { line, key } = piece;
+  let marks = piece.base;
+  if (line) {
+    if (!reached.computed[line.value]) marks += " waiting";
+    if (line.flows && !(line.kind === "share" ? reached.share(line) : reached.returned[line.value])) marks += " unreturned";
+    if (state.chain.has(line.value)) marks += " chain";
+  } else {
+    if (key === state.steps[state.step - 1]?.part?.key) marks += " now";
+    if (found.has(key)) marks += " hit-by-search";
+  }
+  if (state.selected === key) marks += " chosen";
+  if (marks === piece.marks) return;
+  piece.element?.setAttribute("class", marks);
+  piece.marks = marks;
+}
+
+/** @type {Set<string>} What was searched for. */
+let found = new Set();
+/** @param {string[]} keys */
+export function highlight(keys) {
+  found = new Set(keys);
+  show();
+}
+
+/* ---- moving --------------------------------------------------------------------------------- */
+
+/** Put the picture where `view` says: while it moves as it is, then sharp. */
+export function move() {
+  world.style.transform = `translate(${view.x}px,${view.y}px) scale(${view.k})`;
+  world.classList.add("moving");
+  clearTimeout(settling);
+  settling = setTimeout(() => world.classList.remove("moving"), SETTLE);
+  world.classList.toggle("far", view.k < FAR);
+  filling ||= requestAnimationFrame(() => fill());
+  drawMap();
+}
+
+/** The whole picture in the window; at first, of a large one a readable part of its beginning. */
+export function fit(least = 0.03) {
+  const { clientWidth: w, clientHeight: h } = stage;
+  view.k = Math.min(1.6, Math.max(least, Math.min((w - 40) / scene.width, (h - 40) / scene.height)));
+  view.x = Math.max(20, (w - scene.width * view.k) / 2);
+  view.y = Math.max(20, (h - scene.height * view.k) / 2);
+  move();
+}
+export const begin = () => fit(READABLE);
+
+/** @param {number} factor */
+export function zoom(factor, x = stage.clientWidth / 2, y = stage.clientHeight / 2) {
+  const k = Math.min(8, Math.max(0.03, view.k * factor));
+  view.x = x - ((x - view.x) * k) / view.k;
+  view.y = y - ((y - view.y) * k) / view.k;
+  view.k = k;
+  move();
+}
+
+/** The upper left corner of a box. @param {number} group */
+export function corner(group) {
+  const box = scene.boxes.find((b) => b.kind === "group" && b.ref === group);
+  return box && { x: box.x, y: box.y - box.height / 2 };
+}
+
+/** Move the picture if something is outside of the window. @param {string|null} key */
+export function reveal(key) {
+  const piece = pieces.find((p) => p.key === key && !p.line) ?? pieces.find((p) => p.key === key);
+  if (!piece) return;
+  const { clientWidth: w, clientHeight: h } = stage, [left, top, right, bottom] = piece.reach;
+  const [x, y] = [view.x + view.k * Math.min(left, right), view.y + view.k * Math.min(top, bottom)];
+  if (x >= 0 && y >= 0 && x + 40 <= w && y + 40 <= h) return;
+  view.x += w / 2 - x;
+  view.y += h / 2 - y;
+  move();
+}
+
+/* ---- the map -------------------------------------------------------------------------------- */
+
+/** The whole, small, with the window in it; only while not all is seen. */
+function drawMap() {
+  const { clientWidth: w, clientHeight: h } = stage;
+  const hidden = view.x >= 0 && view.y >= 0 && view.x + view.k * scene.width <= w && view.y + view.k * scene.height <= h;
+  map.hidden = hidden || scene.boxes.length < 12;
+  if (map.hidden) return;
+  const scale = MAP / Math.max(scene.width, scene.height), ratio = window.devicePixelRatio;
+  const size = [Math.max(scene.width * scale, 24), Math.max(scene.height * scale, 24)];
+  [map.style.width, map.style.height] = size.map((x) => `${x}px`);
+  [map.width, map.height] = size.map((x) => Math.round(x * ratio));
+  const to = map.getContext("2d"), style = getComputedStyle(stage);
+  to.scale(ratio * scale, ratio * scale);
+  to.fillStyle = style.getPropertyValue("--line");
+  for (const box of scene.boxes) {
+    to.globalAlpha = box.open ? 0.12 : 0.7;
+    to.fillRect(box.x, box.y - box.height / 2, Math.max(box.width, 2 / scale), Math.max(box.height, 2 / scale));
+  }
+  to.globalAlpha = 1;
+  to.strokeStyle = style.getPropertyValue("--back");
+  to.lineWidth = 2 / scale;
+  to.strokeRect(-view.x / view.k, -view.y / view.k, w / view.k, h / view.k);
+}
+
+/* ---- by hand -------------------------------------------------------------------------------- */
+
+/**
+ * Drag, wheel, click, and the tooltips with the true values.
+ * @param {(target: Element, event: MouseEvent) => void} clicked
+ */
+export function pointer(clicked) {
+  /** @type {number[]|null} */
+  let from = null;
+  let moved = false, mapped = false;
+  const jump = (/** @type {PointerEvent} */ e) => {
+    const { left, top, width } = map.getBoundingClientRect(), scale = Math.max(scene.width * MAP / Math.max(scene.width, scene.height), 1) / scene.width;
+    if (!width) return;
+    view.x = stage.clientWidth / 2 - ((e.clientX - left) / scale) * view.k;
+    view.y = stage.clientHeight / 2 - ((e.clientY - top) / scale) * view.k;
+    move();
+  };
+  stage.addEventListener("pointerdown", (/** @type {PointerEvent} */ e) => {
+    mapped = e.target === map;
+    moved = mapped;
+    from = [e.clientX - view.x, e.clientY - view.y];
+    if (mapped) jump(e);
+  });
+  window.addEventListener("pointerup", () => (from = null));
+  stage.addEventListener("pointermove", (/** @type {PointerEvent} */ e) => {
+    if (!from) return;
+    if (mapped) return jump(e);
+    const [x, y] = [e.clientX - from[0], e.clientY - from[1]];
+    if (Math.hypot(x - view.x, y - view.y) > 3) moved = true;
+    if (moved) (view.x = x), (view.y = y), move();
+  });
+  stage.addEventListener("wheel", (/** @type {WheelEvent} */ e) => {
+    e.preventDefault();
+    const { left, top } = stage.getBoundingClientRect();
+    zoom(Math.exp(-e.deltaY / 500), e.clientX - left, e.clientY - top);
+  }, { passive: false });
+  stage.addEventListener("click", (/** @type {MouseEvent} */ e) => !moved && clicked(/** @type {Element} */ (e.target), e));
+  stage.addEventListener("pointerover", (/** @type {{target: Element}} */ { target }) => {
+    const full = fulls.get(target);
+    if (full && !target.querySelector("title")) target.append(make("title", {}, full));
+  });
+}
