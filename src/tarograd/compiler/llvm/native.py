@@ -7,19 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import llvmlite
 import numpy as np
 from llvmlite import binding
 
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.alike import Spot, described
+from tarograd.compiler.llvm.cache import cached, user_folder
 from tarograd.compiler.llvm.kernels import block_names, emit_kernel
 from tarograd.compiler.llvm.words import I8, I64, POINTER, index
 from tarograd.compiler.plan import ALIGNMENT, Buffer, Plan
 from tarograd.compiler.program import Program, Value
 from tarograd.compiler.trace import Untraceable
 from tarograd.graph import Array
+from tarograd.version import __version__
 
 LOOP = "tarograd_run"
+OPTIMIZED = 2  # LLVM's name of how much it thinks about the machine code
 FED = ("batch", "step", "lr")  # the inputs that change from step to step
 
 
@@ -161,17 +165,25 @@ def _copy(b: Any, to: Any, source: Any, nbytes: int) -> None:
 
 
 def assemble(module: Any, target: Target) -> Any:
-    """Translate; the engine owns the code.
+    """Translate, or find what was translated before; the engine owns the code.
 
     None of LLVM's passes over the text are run: they took two thirds of the time of compiling,
     and what is emitted here became no faster by them.
     """
+    text = str(module)
+    versions = __version__, llvmlite.__version__, str(binding.llvm_version_info), str(OPTIMIZED)
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     machine = binding.Target.from_default_triple().create_target_machine(
-        cpu=target.cpu, features=target.features, opt=2
+        cpu=target.cpu, features=target.features, opt=OPTIMIZED
     )
-    engine = binding.create_mcjit_compiler(binding.parse_assembly(str(module)), machine)
+    code = cached(
+        user_folder(),
+        (text, target.cpu, target.features, *versions),
+        lambda: bytes(machine.emit_object(binding.parse_assembly(text))),
+    )
+    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
+    engine.add_object_file(binding.ObjectFileRef.from_data(code))
     engine.finalize_object()
     return engine
 
