@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,11 @@ WITHOUT_KERNEL = {
 CANARY = 0xA5
 
 
-def native(program: Program, arguments: list[Any], bits: int = 512) -> list[Any]:
+def native(
+    program: Program, arguments: list[Any], bits: int = 512, sparse: Sequence[str] = ()
+) -> list[Any]:
     """Run it in memory that is full of NaN, and see that nothing beyond its ends is touched."""
-    machine = Native(lower(program), target=narrowed(bits))
+    machine = Native(lower(program), target=narrowed(bits), sparse=sparse)
     end = machine.plan.sizes["scratch"]
     machine.scratch[:] = 0xFF  # the bits of a NaN, in float32 and in float64
     machine.scratch[end:] = CANARY

@@ -133,3 +133,59 @@ def test_a_batch_larger_than_the_set(sampling: Any) -> None:
         tg.fit(tg.nn.TwoLayerNet(64, 9, 10), data, compiled=c, **how) for c in (True, False)
     )
     np.testing.assert_allclose(fast.losses, slow.losses, rtol=1e-4)
+
+
+def strokes() -> tg.data.Dataset:
+    """Images of which a tenth is not zero, and their first pixel never."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(1, 256, (200, 64), dtype=np.uint8) * (rng.random((200, 64)) < 0.1)
+    images[:, 0] = 0
+    split = tg.data.Split(images.astype(np.uint8).reshape(200, 8, 8), rng.integers(0, 10, 200))
+    return tg.data.Dataset("strokes", split, split, 10, pixel_max=255)
+
+
+def dense(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Let the zeros be left out no more; gives whether they have been, run by run."""
+    start = Machine.__init__
+    chosen: list[bool] = []
+
+    def visiting_all(self: Machine, recipe: Any, batches: Any) -> None:
+        start(self, recipe, batches)
+        chosen.append(bool(self.sparse))
+        start(self, recipe, batches, skip_zeros=False)
+        assert not self.sparse
+
+    monkeypatch.setattr(Machine, "__init__", visiting_all)
+    return chosen
+
+
+def test_leaving_out_the_zeros_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained() -> tuple[Any, Any]:
+        net, data = tg.nn.TwoLayerNet(64, 17, 10), strokes()
+        return net, tg.fit(net, data, steps=30, batch_size=30, compiled=True, progress=False)
+
+    net, history = trained()
+    chosen = dense(monkeypatch)
+    dense_net, dense_history = trained()
+    assert chosen == [True]
+    np.testing.assert_array_equal(history.losses, dense_history.losses)
+    for p, q in zip(net.parameters(), dense_net.parameters(), strict=True):
+        np.testing.assert_array_equal(p.value, q.value)
+
+
+def test_an_infinite_weight_beside_a_zero_is_not_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def blown(compiled: bool) -> str:
+        net = tg.nn.TwoLayerNet(64, 17, 10)
+        w = net.w1.value.copy()
+        w[0, 0] = 5e37  # doubled by each step: infinite after the third, and 0 inf is NaN
+        net.w1.value = w
+        decay = tg.optim.SGD(lr=3.0, weight_decay=1.0)
+        with pytest.raises(tg.training.NonFiniteError) as caught:
+            tg.fit(net, strokes(), optimizer=decay, steps=20, progress=False, compiled=compiled)
+        return str(caught.value).split(":")[0]
+
+    said = [blown(compiled=False), blown(compiled=True)]
+    dense(monkeypatch)
+    said.append(blown(compiled=True))
+    assert len(set(said)) == 1
+    assert "step 4" in said[0]

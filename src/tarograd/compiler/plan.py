@@ -14,13 +14,21 @@ from dataclasses import dataclass, field
 from math import prod
 
 from tarograd.compiler.program import Program, Value
+from tarograd.compiler.skipping import nonzero, visits
 from tarograd.compiler.trace import Untraceable
 from tarograd.graph import Primitive
 from tarograd.ops import arithmetic, elementwise, matmul, random, reduction, shape
 from tarograd.ops.shape import ARRAY
 
 MOVERS = (shape.transpose, shape.repeat, shape.reshape, shape.index)
-REDUCTIONS = (reduction.sum, reduction.max, reduction.min)
+# What has a kernel of its own: the kind of kernel.
+KINDS: dict[Primitive | None, str] = {
+    reduction.sum: "reduce",
+    reduction.max: "reduce",
+    reduction.min: "reduce",
+    random.bernoulli: "draw",
+    visits: "visits",
+}
 # What follows a product stands in its code once for each register of a tile: not these.
 HEAVY = (elementwise.exp, elementwise.log, elementwise.tanh, elementwise.sqrt, arithmetic.power)
 ALIGNMENT = 64  # bytes: a cache line
@@ -177,27 +185,32 @@ class Plan:
             if id(v) in self.wanted:
                 self._new("loop", v)
         elif v.primitive in ELEMENTWISE:
-            needed = [(self.kernel[id(x)], same) for x, same in self.sources(v) if x.primitive]
-            if not needed:
-                if id(v) in self.wanted:
-                    self._new("loop", v)
-                return
-            last = max((k for k, _ in needed), key=self.position.__getitem__)
-            light = last.kind == "matmul" and v.primitive not in HEAVY
-            fits = last.shape == v.shape and (last.kind == "loop" or light)
-            if fits and all(same for k, same in needed if k is last):
-                last.values.append(v)
-                self.kernel[id(v)] = last
-            else:
-                self._new("loop", v)
-        elif v.primitive in REDUCTIONS:
-            self._new("reduce", v)
+            self._join(v)
+        elif v.primitive in KINDS:
+            self._new(KINDS[v.primitive], v)
         elif v.is_op(matmul.matmul) and len(v.shape) == 2 and v.dtype.kind == "f":
             self._new("matmul", v)
-        elif v.is_op(random.bernoulli):
-            self._new("draw", v)
+        elif v.is_op(nonzero):  # while what it looks at is at hand
+            self.kernel[id(v)] = self.kernel[id(v.operands[0])]
+            self.kernel[id(v)].values.append(v)
         else:
             raise Untraceable(f"there is no kernel for {v.primitive.name} of shape {v.shape}")
+
+    def _join(self, v: Value) -> None:
+        """Let an elementwise value be computed by the kernel that computes its inputs."""
+        needed = [(self.kernel[id(x)], same) for x, same in self.sources(v) if x.primitive]
+        if not needed:
+            if id(v) in self.wanted:
+                self._new("loop", v)
+            return
+        last = max((k for k, _ in needed), key=self.position.__getitem__)
+        light = last.kind == "matmul" and v.primitive not in HEAVY
+        fits = last.shape == v.shape and (last.kind == "loop" or light)
+        if fits and all(same for k, same in needed if k is last):
+            last.values.append(v)
+            self.kernel[id(v)] = last
+        else:
+            self._new("loop", v)
 
     def base(self, v: Value) -> Value:
         """The array of which `v` is a view that a product can read: turned over, or as it is."""
@@ -210,7 +223,7 @@ class Plan:
         yield from self.program.outputs.values()
         for v in self.order:
             if v.is_op(matmul.matmul):
-                left, right = v.operands
+                left, right = v.operands[:2]
                 yield from (self.base(left), right)  # rows of the right one are read as vectors
             elif v.is_op(random.bernoulli):
                 yield v.operands[0]

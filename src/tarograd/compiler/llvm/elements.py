@@ -9,9 +9,20 @@ from typing import Any, NamedTuple
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.alike import Spot
 from tarograd.compiler.llvm.operations import EMITTERS, unified
-from tarograd.compiler.llvm.words import I8, I32, I64, constant, index, shaped, splat, type_of
+from tarograd.compiler.llvm.words import (
+    I8,
+    I32,
+    I64,
+    below,
+    constant,
+    index,
+    shaped,
+    splat,
+    type_of,
+)
 from tarograd.compiler.plan import Kernel, Plan
 from tarograd.compiler.program import Value
+from tarograd.compiler.skipping import nonzero
 from tarograd.compiler.trace import Untraceable
 from tarograd.graph import Primitive
 from tarograd.ops import shape
@@ -69,6 +80,8 @@ class Elements:
             raise Untraceable(f"{v!r} has no place")
         if v.primitive in MOVERS:
             return MOVERS[v.primitive](self, v, places)
+        if v.is_op(nonzero):
+            return _nonzero(self, v, places)
         arguments = [
             self.at(x, _repeated(places, x, v)) if isinstance(x, Value) else x for x in v.inputs
         ]
@@ -135,6 +148,9 @@ class Elements:
 
     def store(self, v: Value, places: Sequence[Place], element: Any) -> None:
         """Write to memory; a vector may reach into the padding of its row."""
+        if v.is_op(nonzero):
+            lanes = index(v.attributes["lanes"])
+            places = [Place(self.b.udiv(places[1].first, lanes)), Place(places[0].first)]
         wide = max([p.lanes for p in places], default=1)
         element = splat(self.b, element, wide)
         if v.dtype == bool:
@@ -210,6 +226,19 @@ def _index(e: Elements, v: Value, places: list[Place]) -> Any:
     row = e.b.select(e.b.icmp_signed("<", row, index(0)), behind, row)
     row = e.b.select(e.b.icmp_unsigned("<", row, last), row, last)  # whatever stands there
     return e.at(x, [Place(row), *places[1:]])
+
+
+def _nonzero(e: Elements, v: Value, places: list[Place]) -> Any:
+    """A bit for each lane; none for the padding."""
+    b, x = e.b, v.operands[0]
+    n, columns = places[1].lanes, x.shape[1]
+    element = e.at(x, places)
+    found = b.fcmp_unordered("!=", element, constant(0.0, element.type))
+    if columns % n:
+        found = b.and_(found, below(b, places[1].first, columns, n))
+    kind = type_of(v.dtype)
+    bits = b.bitcast(found, ir.IntType(n))
+    return b.zext(bits, kind) if n < kind.width else bits
 
 
 MOVERS: dict[Primitive, Callable[[Elements, Value, list[Place]], Any]] = {

@@ -12,12 +12,13 @@ from tarograd.compiler.llvm.elements import ONE, Elements, Place
 from tarograd.compiler.llvm.operations import EMITTERS, converted
 from tarograd.compiler.llvm.philox import draw_kernel
 from tarograd.compiler.llvm.product import product_kernel
+from tarograd.compiler.llvm.skip import visits_kernel
 from tarograd.compiler.llvm.turn import is_turn, turn_kernel
 from tarograd.compiler.llvm.words import (
-    I64,
     POINTER,
     accumulate,
     across,
+    below,
     constant,
     lanes,
     loop,
@@ -43,7 +44,9 @@ def emit_kernel(
     b = ir.IRBuilder(function.append_basic_block("entry"))
     elements = Elements(b, plan, dict(zip(spots, function.args, strict=True)))
     elements.kernel = kernel
-    emit = {"loop": _loop, "reduce": _reduce, "draw": draw_kernel}.get(kernel.kind)
+    emit = {"loop": _loop, "reduce": _reduce, "draw": draw_kernel, "visits": visits_kernel}.get(
+        kernel.kind
+    )
     if emit is None:
         product_kernel(elements, kernel, target)
     elif 0 not in kernel.shape:
@@ -169,9 +172,5 @@ def _listed(places: dict[int, Place]) -> list[Place]:
 
 def _masked(b: Any, value: Any, place: Place, length: int, like: Any, v: Value) -> Any:
     """The padding of the last vector of a row replaced by what changes nothing."""
-    n = lanes(like)
-    numbers = ir.Constant(ir.VectorType(I64, n), [ir.Constant(I64, i) for i in range(n)])
-    inside = b.icmp_unsigned(
-        "<", b.add(splat(b, place.first, n), numbers), constant(length, numbers.type)
-    )
+    inside = below(b, place.first, length, lanes(like))
     return b.select(inside, value, constant(_identity(v), value.type))

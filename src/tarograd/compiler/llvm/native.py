@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from tarograd.compiler.llvm.kernels import block_names, emit_kernel
 from tarograd.compiler.llvm.words import I8, I64, POINTER, index
 from tarograd.compiler.plan import ALIGNMENT, Buffer, Plan
 from tarograd.compiler.program import Program, Value
+from tarograd.compiler.skipping import skip_zeros
 from tarograd.compiler.trace import Untraceable
 from tarograd.graph import Array
 from tarograd.version import __version__
@@ -196,6 +197,7 @@ class Native:
         external: arrays that are read where they are, by the names of their inputs.
         target: the processor; by default this one.
         state: the block of another Native whose inputs are laid out the same, to share it.
+        sparse: the names of inputs that are mostly zeros.
 
     Raises:
         Untraceable: if there is a primitive that no kernel computes.
@@ -207,8 +209,10 @@ class Native:
         external: Mapping[str, Array] | None = None,
         target: Target | None = None,
         state: Array | None = None,
+        sparse: Collection[str] = (),
     ) -> None:
         self.target = target or host()
+        program = skip_zeros(program, sparse, self.target.bits // 32)
         self.external = {k: np.ascontiguousarray(a) for k, a in (external or {}).items()}
         self.plan = Plan(program, self.target.bits // 32, tuple(self.external))
         self.program = program

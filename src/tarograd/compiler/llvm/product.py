@@ -13,7 +13,17 @@ from typing import Any
 
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.elements import Elements, Place
-from tarograd.compiler.llvm.words import accumulate, constant, fma, index, loop, splat, type_of
+from tarograd.compiler.llvm.words import (
+    I64,
+    accumulate,
+    constant,
+    fma,
+    index,
+    loop,
+    repeat,
+    splat,
+    type_of,
+)
 from tarograd.compiler.plan import Kernel, lanes_of
 from tarograd.compiler.program import Value
 
@@ -29,7 +39,8 @@ def product_kernel(e: Elements, kernel: Kernel, target: Any) -> None:
         return
     wide = min(lanes_of(columns, e.plan.widest), target.bits // 8 // v.dtype.itemsize)
     for left, vectors, parts in _parts(columns, wide, target.tile_vectors):
-        for top, height, bands in _bands(rows, target.tile_rows(len(vectors))):
+        most = v.attributes.get("height") or target.tile_rows(len(vectors))
+        for top, height, bands in _bands(rows, most):
             _tiles(e, kernel, (top, height, bands), (left, vectors, parts))
 
 
@@ -76,14 +87,14 @@ def _tiles(
     """All tiles of one size: the columns outside, so that a part of B stays in the cache."""
     b, v = e.b, kernel.values[0]
     (top, height, bands), (left, vectors, parts) = band, part
-    a, c = v.operands
+    a, c, *visits = v.operands
     kind = type_of(v.dtype)
     read_a, read_b = reader(e, a), reader(e, c)
     width = sum(vectors)
     with ExitStack() as stack:
         j = stack.enter_context(loop(b, parts * width, width))
-        i = stack.enter_context(loop(b, bands * height, height))
-        rows = [_after(b, i, top + r) for r in range(height)]
+        i = stack.enter_context(loop(b, bands, 1))
+        rows = [_after(b, b.mul(i, index(height)), top + r) for r in range(height)]
         starts = [left + sum(vectors[:n]) for n in range(len(vectors))]
         columns = [Place(_after(b, j, n), w) for n, w in zip(starts, vectors, strict=True)]
 
@@ -97,13 +108,36 @@ def _tiles(
             return following
 
         zeros = [splat(b, constant(0.0, kind), n.lanes) for n in columns]
-        sums = iter(accumulate(b, a.shape[1], 1, zeros * height, body))
+        if visits:
+            band = _after(b, i, top // v.attributes["height"])
+            sums = iter(_visited(e, visits[0], band, zeros * height, body))
+        else:
+            sums = iter(accumulate(b, a.shape[1], 1, zeros * height, body))
         e.known.clear()
         for row in rows:
             for n in columns:
                 places = [Place(row), n]
                 e.bind(v, places, next(sums))
                 e.finish(places)
+
+
+def _visited(
+    e: Elements,
+    visits: Value,
+    band: Any,
+    start: list[Any],
+    body: Callable[[Any, list[Any]], list[Any]],
+) -> list[Any]:
+    """The sum over the places in the list of a band, instead of over all."""
+    b = e.b
+
+    def listed(number: Any) -> Any:
+        return b.zext(e.load(visits, [Place(band), Place(number)]), I64)
+
+    def visit(p: Any, sums: list[Any]) -> list[Any]:
+        return body(listed(b.add(p, index(1))), sums)
+
+    return repeat(b, listed(index(0)), start, visit)
 
 
 def _after(b: Any, i: Any, n: int) -> Any:

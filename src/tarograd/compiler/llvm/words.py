@@ -64,6 +64,17 @@ def splat(b: Any, value: Any, n: int) -> Any:
     return b.shuffle_vector(one, empty, ir.Constant(ir.VectorType(I32, n), 0))
 
 
+def counted(kind: Any, n: int) -> Any:
+    """The vector 0, 1, … of n whole numbers."""
+    return ir.Constant(ir.VectorType(kind, n), [ir.Constant(kind, i) for i in range(n)])
+
+
+def below(b: Any, first: Any, length: int, n: int) -> Any:
+    """Which of the n indices from `first` on are below `length`."""
+    places = b.add(splat(b, first, n), counted(I64, n))
+    return b.icmp_unsigned("<", places, constant(length, places.type))
+
+
 def call(b: Any, name: str, *arguments: Any) -> Any:
     """One of LLVM's intrinsic functions, such as llvm.sqrt."""
     kind = arguments[0].type
@@ -128,6 +139,30 @@ def accumulate(
         phi.add_incoming(result, end)
     b.position_at_end(done)
     return results
+
+
+def repeat(
+    b: Any, count: Any, start: Sequence[Any], body: Callable[[Any, list[Any]], list[Any]]
+) -> list[Any]:
+    """As `accumulate`, over 0, 1, … below a number that is known only when it runs, perhaps 0."""
+    before = b.block
+    head, inside, done = (b.append_basic_block(name) for name in ("visit", "visited", "done"))
+    b.branch(head)
+    b.position_at_end(head)
+    i = b.phi(I64)
+    i.add_incoming(index(0), before)
+    carried = [b.phi(value.type) for value in start]
+    for phi, value in zip(carried, start, strict=True):
+        phi.add_incoming(value, before)
+    b.cbranch(b.icmp_unsigned("<", i, count), inside, done)
+    b.position_at_end(inside)
+    results = body(i, list(carried))
+    i.add_incoming(b.add(i, index(1)), b.block)
+    for phi, result in zip(carried, results, strict=True):
+        phi.add_incoming(result, b.block)
+    b.branch(head)
+    b.position_at_end(done)
+    return list(carried)
 
 
 def across(b: Any, value: Any, combine: Callable[[Any, Any], Any]) -> Any:

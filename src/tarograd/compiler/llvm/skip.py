@@ -1,0 +1,112 @@
+"""The lists of what a product of something mostly zero has to visit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tarograd.compiler.llvm import text as ir
+from tarograd.compiler.llvm.elements import Elements, Place
+from tarograd.compiler.llvm.words import (
+    I1,
+    I32,
+    I64,
+    accumulate,
+    below,
+    call,
+    constant,
+    counted,
+    index,
+    loop,
+    splat,
+)
+from tarograd.compiler.plan import Kernel
+from tarograd.compiler.program import Value
+
+
+def visits_kernel(e: Elements, kernel: Kernel) -> None:
+    """A list for each band of the rows of x, or of the rows of x turned over.
+
+    Example:
+        The bits 0b0110 at columns 4, 5, 6, 7 become the places 5 and 6: the vector 4, 5, 6, 7,
+        compressed to what is wanted, is stored behind the places already found.
+    """
+    v = kernel.values[0]
+    if v.attributes["axis"] == 0:
+        _of_rows(e, v, v.operands[0])
+    else:
+        _of_columns(e, v, v.operands[0])
+
+
+def _of_rows(e: Elements, v: Value, bits: Value) -> None:
+    """Bands of rows of x; the last one may have fewer."""
+    b, (chunks, rows) = e.b, bits.shape
+    height, lanes = v.attributes["height"], v.attributes["lanes"]
+
+    def band(number: Any, members: list[Any]) -> None:
+        def chunk(c: Any, found: list[Any]) -> list[Any]:
+            here = [e.load(bits, [Place(c), Place(i)]) for i in members]
+            together = here[0]
+            for other in here[1:]:
+                together = b.or_(together, other)
+            if together.type.width > lanes:
+                together = b.trunc(together, ir.IntType(lanes))
+            first = b.mul(c, index(lanes))
+            return [_append(e, v, number, found[0], first, together)]
+
+        _close(e, v, number, accumulate(b, chunks, 1, [index(0)], chunk))
+
+    if rows >= height:
+        with loop(b, rows // height, 1) as i:
+            top = b.mul(i, index(height))
+            band(i, [b.add(top, index(r)) for r in range(height)])
+    if rest := rows % height:
+        band(index(rows // height), [index(rows - rest + r) for r in range(rest)])
+
+
+def _of_columns(e: Elements, v: Value, bits: Value) -> None:
+    """Bands of columns of x: a few bits of a chunk, for as many rows as a vector has lanes."""
+    b, (chunks, rows) = e.b, bits.shape
+    height, lanes = v.attributes["height"], v.attributes["lanes"]
+    masks = [((1 << height) - 1) << g * height for g in range(lanes // height)]
+    with loop(b, chunks, 1) as c:
+        numbers = [b.add(b.mul(c, index(len(masks))), index(g)) for g in range(len(masks))]
+
+        def block(first: Any, found: list[Any]) -> list[Any]:
+            here = e.load(bits, [Place(c), Place(first, lanes)])
+            following = []
+            for number, mask, position in zip(numbers, masks, found, strict=True):
+                wanted = b.icmp_unsigned(
+                    "!=", b.and_(here, constant(mask, here.type)), constant(0, here.type)
+                )
+                if rows % lanes:
+                    wanted = b.and_(wanted, below(b, first, rows, lanes))
+                together = b.bitcast(wanted, ir.IntType(lanes))
+                following.append(_append(e, v, number, position, first, together))
+            return following
+
+        found = accumulate(b, rows, lanes, [index(0)] * len(masks), block)
+        for number, position in zip(numbers, found, strict=True):
+            _close(e, v, number, [position])
+
+
+def _append(e: Elements, v: Value, band: Any, found: Any, first: Any, bits: Any) -> Any:
+    """Write the places first + l for which bit l is set; how many there are then."""
+    b, n = e.b, bits.type.width
+    places = b.add(splat(b, b.trunc(first, I32), n), counted(I32, n))
+    wanted = b.bitcast(bits, ir.VectorType(I1, n))
+    name = f"llvm.experimental.vector.compress.v{n}i32"
+    compress = b.module.globals.get(name)
+    if compress is None:
+        kinds = [places.type, wanted.type, places.type]
+        compress = ir.Function(b.module, ir.FunctionType(places.type, kinds), name)
+    rest = ir.Constant(places.type, ir.Undefined)
+    e.store(
+        v, [Place(band), Place(b.add(found, index(1)), n)], b.call(compress, [places, wanted, rest])
+    )
+    return b.add(found, b.zext(call(b, "ctpop", b.zext(bits, I32) if n < 32 else bits), I64))
+
+
+def _close(e: Elements, v: Value, band: Any, found: Sequence[Any]) -> None:
+    """Write the number of places in front of them."""
+    e.store(v, [Place(band), Place(index(0))], e.b.trunc(found[0], I32))
