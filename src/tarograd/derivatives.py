@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from tarograd.backward import backpropagate
 from tarograd.graph import topological_order
-from tarograd.inputs import upstream_gradient
+from tarograd.inputs import recorder, upstream_gradient
 from tarograd.tensor import Tensor, constant
 
 
@@ -42,6 +42,8 @@ def grad(
     order = topological_order(output)
     targets = {id(x) for x in wanted}
     walk = backpropagate(order, g, wanted, lambda x: x)
+    if (trace := recorder()) is not None:
+        walk = trace.backward(output, walk)
     found = {id(x): constant(g) for x, g, _ in walk if id(x) in targets}
     zeros = [constant(np.zeros(x.shape, x.dtype)) if id(x) not in found else None for x in wanted]
     slopes = [found.get(id(x), zero) for x, zero in zip(wanted, zeros, strict=True)]

@@ -19,23 +19,29 @@ from tarograd.ops import elementwise, shape
 
 NUMBERS = (bool, int, float)
 Kind = TypeVar("Kind", bound=Operand)
-_tracer: ContextVar[Any] = ContextVar("tarograd tracer", default=None)
+_recorder: ContextVar[Any] = ContextVar("tarograd recorder", default=None)
+
+
+def recorder() -> Any:
+    """What records the operations here in its own way, the compiler's trace; None if nothing."""
+    return _recorder.get()
 
 
 def tracer(default: type[Kind]) -> type[Kind]:
     """The class of the Operands computed here: while a function is compiled, one of its own."""
-    kind: type[Kind] = _tracer.get() or default
+    trace = _recorder.get()
+    kind: type[Kind] = default if trace is None else trace.kind
     return kind
 
 
 @contextmanager
-def tracing(kind: type[Operand]) -> Iterator[None]:
-    """Let the Operands computed in the `with` block be of another class."""
-    token = _tracer.set(kind)
+def tracing(trace: Any) -> Iterator[None]:
+    """Let `trace` record what is computed in the `with` block, in Operands of its `kind`."""
+    token = _recorder.set(trace)
     try:
         yield
     finally:
-        _tracer.reset(token)
+        _recorder.reset(token)
 
 
 def frozen(array: Array) -> Array:

@@ -69,7 +69,7 @@ def test_an_edit_in_place_is_refused() -> None:
 
 def test_a_mask_that_would_be_the_same_in_every_call_is_refused() -> None:
     with pytest.raises(Untraceable, match="step"):
-        trace(tg.nn.Dropout(0.5), {"x": np.ones(3)})
+        trace(lambda x: tg.dropout(x, 0.5, step=3), {"x": np.ones(3)})
 
 
 def test_a_compiled_function_reads_the_current_parameters() -> None:
@@ -81,7 +81,7 @@ def test_a_compiled_function_reads_the_current_parameters() -> None:
         return net.criterion(net(x), t)
 
     for _ in range(3):
-        assert loss(x, t) == np.float32(net.loss(x, t))
+        np.testing.assert_allclose(loss(x, t), net.loss(x, t), rtol=1e-6)
         net.w1.value = net.w1.value + np.float32(0.1)
     assert "def loss(x, t, w1, b1, w2, b2):" in loss.source()
 

@@ -1,61 +1,97 @@
-"""`tg.compile`: a function of arrays and Parameters, traced once per signature."""
+"""`tg.compile`: a function of arrays and Parameters as machine code, traced once per signature."""
 
 from __future__ import annotations
 
+import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+import warnings
+from collections.abc import Callable, Mapping
+from types import MethodType
 from typing import Any
 
 import numpy as np
 
-from tarograd.compiler.numpy_source import executable, numpy_source
-from tarograd.compiler.program import Program
-from tarograd.compiler.rewrite import rewrite
-from tarograd.compiler.trace import Untraceable, trace
-from tarograd.graph import Array
-from tarograd.nn import Layer
+from tarograd.compiler.surroundings import Surroundings
+from tarograd.compiler.trace import Unknown
+from tarograd.compiler.version import Version
+from tarograd.graph import current_context
+from tarograd.inputs import recorder
 from tarograd.tensor import Tensor
 
-Signature = tuple[tuple[tuple[int, ...], str], ...]
+_TRACING = threading.RLock()  # the Parameters are traced ones meanwhile
+TRACES = 4  # of one function, until all Tensors that it uses are known
+STATIC = (str, bytes, bool, type(None))
 
 
 class Compiled:
     """A compiled function; `tg.compile` makes it.
 
     Calling it with arrays gives arrays. Each new combination of shapes and dtypes is traced on
-    its first call.
+    its first call, and traced again when something around the function has changed.
 
     Attributes:
         function: what was compiled.
-        program: the graph of the last call, after rewriting.
     """
 
-    def __init__(self, function: Callable[..., Any], parameters: Mapping[str, Tensor]) -> None:
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._surroundings = Surroundings(function)
         self.function = function
-        self.parameters = parameters
-        self.program: Program | None = None
-        self._known: dict[Signature, tuple[Program, Callable[..., Any]]] = {}
+        self._signature = inspect.signature(function)
+        self._known: dict[Any, Version] = {}
+        self._last: Version | None = None
         self.__doc__ = function.__doc__
         name = getattr(function, "__name__", "f")
         self.__name__ = name if name.isidentifier() and not name.startswith("_") else "f"
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Compute.
+
+        Args:
+            *arguments: arrays and numbers; texts, True, False and None are as in eager code, and
+                others of them are traced anew.
+            **named: the same, by the names of the function's arguments.
 
         Raises:
             Untraceable: at the first call, if the function does what cannot be compiled.
+            TypeError: for a Tensor, since nothing could be differentiated through the result.
+            ArithmeticError: if the machine code computes something else than eager code.
         """
-        arrays = [np.asarray(a) for a in arguments]
-        signature = tuple((a.shape, a.dtype.str) for a in arrays)
-        if signature not in self._known:
-            self._known[signature] = self._compile(arrays)
-        self.program, run = self._known[signature]
-        for name, array in zip(self.program.inputs, arrays, strict=False):
-            for check in self.program.checks.get(name, []):
-                check(array)
-        results = run(*arrays, *(p.value for p in self.parameters.values()))
-        named = dict(zip(self.program.outputs, results, strict=True))
-        return named["result"] if list(named) == ["result"] else named
+        if recorder() is not None:  # inside of another compiled function: a part of it
+            return self.function(*arguments, **named)
+        bound = self._bound(arguments, named)
+        arrays = {k: _array(k, x) for k, x in bound.items() if not isinstance(x, STATIC)}
+        signature = (
+            current_context(),
+            tuple(
+                (k, x if k not in arrays else (arrays[k].shape, arrays[k].dtype, type(x) is float))
+                for k, x in bound.items()
+            ),
+        )
+        if self._known and self._surroundings.changed():
+            self._known.clear()
+            self._surroundings = Surroundings(self.function)
+        version = self._known.get(signature)
+        if version is None:
+            version = self._known[signature] = self._traced(bound, arrays)
+        self._last = version
+        return version(arrays)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Compiled:
+        """As a method: compiled for each object by itself."""
+        if instance is None:
+            return self
+        key = f"_compiled_{self.__name__}"
+        if key not in vars(instance):
+            vars(instance)[key] = Compiled(MethodType(self.function, instance))
+        bound: Compiled = vars(instance)[key]
+        return bound
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
+        return Compiled(copy.deepcopy(self.function, memo))
+
+    def __repr__(self) -> str:
+        return f"compile({self.__name__})"
 
     def source(self) -> str:
         """The last called signature as readable NumPy.
@@ -63,37 +99,114 @@ class Compiled:
         Raises:
             ValueError: before the first call.
         """
-        if self.program is None:
-            raise ValueError(f"{self.__name__}.source(): call it first; a call tells the shapes")
-        return numpy_source(self.program)[0]
+        return self._called("source").source()
 
-    def _compile(self, arrays: Sequence[Array]) -> tuple[Program, Callable[..., Any]]:
-        names = list(inspect.signature(self.function).parameters)
-        if len(names) < len(arrays) or "*" in str(inspect.signature(self.function)):
-            names = [f"argument{i}" for i in range(len(arrays))]
-        given = dict(zip(names, arrays, strict=False))
-        parameters = {k: p for k, p in self.parameters.items() if k not in given}
-        if len(parameters) < len(self.parameters):
-            clash = next(k for k in self.parameters if k in given)
-            raise Untraceable(f"an argument and a parameter are both called {clash!r}")
-        program = rewrite(trace(self.function, given, parameters, self.__name__))
-        return program, executable(program)
+    def report(self) -> str:
+        """What the machine code of the last called signature consists of, kernel by kernel.
+
+        Raises:
+            ValueError: before the first call.
+        """
+        return self._called("report").report()
+
+    @property
+    def graph(self) -> Tensor:
+        """The last call as a graph of Tensors, which `tg.draw` draws.
+
+        Raises:
+            ValueError: before the first call.
+        """
+        return self._called("graph").graph()
+
+    def _called(self, what: str) -> Version:
+        if self._last is None:
+            raise ValueError(f"{self.__name__}.{what}: call it first; a call tells the shapes")
+        return self._last
+
+    def _bound(self, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments by name, those of `*args` by their number."""
+        bound = self._signature.bind(*arguments, **named)
+        bound.apply_defaults()
+        found: dict[str, Any] = {}
+        for name, value in bound.arguments.items():
+            kind = self._signature.parameters[name].kind
+            if kind is inspect.Parameter.VAR_POSITIONAL:
+                found |= {f"argument{i}": x for i, x in enumerate(value)}
+            elif kind is inspect.Parameter.VAR_KEYWORD:
+                found |= value
+            else:
+                found[name] = value
+        return found
+
+    def _call(self, values: Mapping[str, Any]) -> Any:
+        """The function, of what `_bound` gave."""
+        rest, positional = dict(values), list[Any]()
+        named: dict[str, Any] = {}
+        for name, parameter in self._signature.parameters.items():
+            if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+                keys = [k for k in rest if k.startswith("argument")]
+                positional += [rest.pop(k) for k in keys]
+            elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                named |= rest
+            elif parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+                named[name] = rest.pop(name)
+            else:
+                positional.append(rest.pop(name))
+        return self.function(*positional, **named)
+
+    def _traced(self, bound: Mapping[str, Any], arrays: Mapping[str, Any]) -> Version:
+        """Trace and compile, again if the function turns out to use more Tensors than were seen."""
+
+        def function(*tensors: Tensor) -> Any:
+            return self._call({**bound, **dict(zip(arrays, tensors, strict=True))})
+
+        given = {k: x if isinstance(x := bound[k], float) else a for k, a in arrays.items()}
+        with _TRACING:
+            for attempt in range(TRACES):
+                try:
+                    version = Version(function, given, self._surroundings.leaves, self.__name__)
+                    break
+                except Unknown as error:
+                    if attempt == TRACES - 1:
+                        raise
+                    self._surroundings.add(error.leaf)
+        if version.why is not None:
+            message = f"{self.__name__} runs as NumPy, not as machine code: {version.why}"
+            warnings.warn(message, stacklevel=4)
+        return version
+
+
+def _array(name: str, x: Any) -> Any:
+    if isinstance(x, Tensor):
+        raise TypeError(
+            f"{name} is a Tensor: a compiled function takes arrays and gives arrays, through which "
+            f"nothing can be differentiated; give {name}.value, and use tg.grad inside"
+        )
+    array = np.asarray(x)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: an argument of type {type(x).__name__}: an array is needed")
+    return array
 
 
 def compile(function: Callable[..., Any]) -> Compiled:
-    """Compile a function of arrays and Parameters.
+    """Compile a function of arrays and Parameters to machine code.
 
     Args:
-        function: gets a Tensor for each argument and returns a Tensor, or a dict of Tensors.
-            The Parameters and Layers that it uses from around itself are found, and their
-            current values are read at each call. `tg.grad` may be used inside.
+        function: gets a Tensor for each argument and returns a Tensor, or a tuple, list or dict
+            of them. The Parameters and Layers that it uses from around itself are found, and
+            their current values are read at each call. `tg.grad` may be used inside, and
+            `optimizer.step(gradients)`, which updates the parameters at each call. Other arrays
+            from around it are constants: one that is changed in place is not noticed.
 
     Returns:
-        the same function, of arrays; its `source()` is readable NumPy.
+        the same function, of arrays; its `source()` is readable NumPy, its `report()` tells what
+        the machine code does, its `graph` can be drawn. Where there is no machine code for it,
+        that NumPy runs, and a warning says why.
 
     Raises:
         Untraceable: at a call, if the function asks a Tensor for its value: the compiled code
             would keep it as a constant.
+        TypeError: for something that is no function, method or layer.
 
     Example:
         >>> import tarograd as tg
@@ -105,34 +218,4 @@ def compile(function: Callable[..., Any]) -> Compiled:
         >>> round(float(payment(100.0)), 9)
         330.0
     """
-    found: dict[str, Tensor] = {}
-    for name, value in _surroundings(function).items():
-        for path, parameter in _parameters(name, value):
-            if not any(parameter is p for p in found.values()):
-                found[path.replace(".", "_")] = parameter
-    return Compiled(function, found)
-
-
-def _surroundings(function: Callable[..., Any]) -> dict[str, Any]:
-    """What a function can see besides its arguments."""
-    inner = inspect.unwrap(function)
-    owner = {} if not inspect.ismethod(inner) else {"self": inner.__self__}
-    if isinstance(inner, Layer):
-        return {"": inner}
-    if not inspect.isfunction(inner) and not owner:
-        raise TypeError(f"compile: {function!r} is no function, method or layer")
-    seen = inspect.getclosurevars(inner)
-    return {**seen.globals, **seen.nonlocals, **owner}
-
-
-def _parameters(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:
-    if isinstance(value, Layer):
-        yield from value.named_parameters().items()
-    elif isinstance(value, Tensor) and value.node is None:
-        yield value.name or name, value
-    elif isinstance(value, list | tuple):
-        for i, item in enumerate(value):
-            yield from _parameters(f"{name}{i}", item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _parameters(f"{name}_{key}", item)
+    return Compiled(function)

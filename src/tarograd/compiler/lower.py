@@ -116,7 +116,7 @@ def _written_out(
             new.setdefault(id(v), v)
         else:
             mapped = tuple(new[id(x)] if isinstance(x, Value) else x for x in v.inputs)
-            new[id(v)] = replace(v, inputs=mapped, group=value.group)
+            new[id(v)] = replace(v, inputs=mapped, group=value.group, name=None)
     result = new[id(inner.outputs["result"])]
     return replace(result, name=value.name) if result.primitive else result
 

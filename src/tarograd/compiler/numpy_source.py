@@ -206,6 +206,8 @@ def numpy_source(program: Program) -> tuple[str, dict[str, Array]]:
     source.write()
     body = "\n".join(f"    {line}" for line in source.lines)
     end = f"    return {', '.join(source.results)}"
+    if len(end) > WIDTH and len(source.results) > 1:
+        end = "    return (\n        " + ",\n        ".join(source.results) + ",\n    )"
     text = "\n".join([_signature(program.name, source.arguments), *filter(None, [body]), end])
     head = [f"# {name}: an array of shape {a.shape}" for name, a in source.constants.items()]
     parts = [*_helpers(text), text]

@@ -8,28 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from tarograd.backward import backpropagate
 from tarograd.compiler.program import Program
 from tarograd.compiler.rewrite import rewrite
 from tarograd.compiler.trace import Untraceable, trace
-from tarograd.graph import Array, context, group, topological_order
-from tarograd.inputs import upstream_gradient
+from tarograd.derivatives import grad
+from tarograd.graph import Array, context, group
 from tarograd.nn import Layer, Network
-from tarograd.ops import elementwise, matmul, random, reduction
 from tarograd.optim import Optimizer
-from tarograd.tensor import Tensor, constant
-
-# What the textbook calls the results of these; the number is that of the Affine before.
-NAMES = {
-    matmul.affine: "a",
-    matmul.matmul: "a",
-    elementwise.relu: "z",
-    elementwise.sigmoid: "z",
-    elementwise.tanh: "z",
-    random.bernoulli: "mask",
-    random.dropout: "d",
-    reduction.softmax: "y",
-}
+from tarograd.tensor import Tensor
 
 
 @dataclass(frozen=True)
@@ -84,8 +70,6 @@ def step_program(recipe: Recipe, batch_size: int) -> Program:
         >>> list(program.outputs)
         ['loss', 'w1', 'b1', 'w2', 'b2']
     """
-    if type(recipe.network).read is not Network.read:
-        raise Untraceable(f"{type(recipe.network).__name__}.read is not that of tg.nn.Network")
     parameters, states = recipe.parameters(), recipe.states()
     fresh = {w: recipe.optimizer.initial_state(p.value) for w, p in parameters.items()}
     data = {
@@ -102,8 +86,7 @@ def step_program(recipe: Recipe, batch_size: int) -> Program:
     def step(images: Any, labels: Any, batch: Any, number: Any, lr: Any, *old: Any) -> Any:
         with context(seed=recipe.seed, step=number, training=True):
             loss = _loss(recipe, images[batch], labels[batch])
-        with group("backward", ""):
-            slopes = _gradients(loss, parameters)
+        slopes = dict(zip(parameters, grad(loss, list(parameters.values())), strict=True))
         given = dict(zip(states, old, strict=True))
         with group("update", ""):
             return {"loss": loss} | _updates(recipe, parameters, slopes, given, lr, number)
@@ -114,44 +97,12 @@ def step_program(recipe: Recipe, batch_size: int) -> Program:
 
 
 def _loss(recipe: Recipe, x: Any, t: Any) -> Tensor:
-    """The loss as `fit` computes it, its values named as the textbook does."""
+    """The loss as `fit` computes it."""
     net = recipe.network
-    if x.dtype.kind in "iub":
-        scaled = x.dtype == np.uint8
-        x = x.astype(net.dtype)
-        x = x / net.pixel_max if scaled else x
+    x = net.read(x)
     x.name, t.name = "x", "t"
     loss: Tensor = recipe.criterion(net(x), t)
-    number = 0
-    for value in topological_order(loss):
-        if value.node is None or not isinstance(value, Tensor) or value.name is not None:
-            continue
-        primitive = value.node.primitive
-        number += primitive in (matmul.affine, matmul.matmul)
-        if primitive in NAMES:
-            value.name = f"{NAMES[primitive]}{number or ''}"
-        elif primitive is elementwise.cast and value.node.inputs[0].dtype == bool:
-            value.name = "one_hot"
-    loss.name = "loss"
     return loss
-
-
-def _gradients(loss: Tensor, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The gradients by the parameters' names; that of `a1` on the way is named `da1`."""
-    keys = {id(p): key for key, p in parameters.items()}
-    upstream = constant(upstream_gradient(loss, None))
-    found: dict[str, Tensor] = {}
-    wanted = list(parameters.values())
-    for x, g, _ in backpropagate(topological_order(loss), upstream, wanted, lambda x: x):
-        name = keys.get(id(x)) or getattr(x, "name", None)
-        if isinstance(g, Tensor) and g.name is None and name and g.node and g.node.inputs:
-            g.name = f"d{name}"
-        if id(x) in keys:
-            found[keys[id(x)]] = constant(g)
-    return {
-        key: found[key] if key in found else constant(np.zeros(p.shape, p.dtype))
-        for key, p in parameters.items()
-    }
 
 
 def _updates(

@@ -1,166 +1,275 @@
 """Trace: run a function once on real values, and keep the graph that it recorded.
 
-While it runs, its Tensors refuse to show their values: a number that leaves the graph, is worked
-on outside and comes back would be baked into the compiled code as the constant of this one run.
+What it reads besides its arguments and changes, such as parameters, the state of an optimizer
+and the number of a step, are inputs and outputs of the graph too: `Live` ones, which the compiled
+code reads before each call and writes after it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, NoReturn
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tarograd.compiler.program import Check, Program, Value
-from tarograd.graph import CONSTANT, Array, Node, Operand, Primitive, topological_order
-from tarograd.inputs import tracing
-from tarograd.ops import random, shape
-from tarograd.tensor import Parameter, Tensor
+from tarograd.compiler.guard import INPUT, Traced, refusing
+from tarograd.compiler.guard import Untraceable as Untraceable
+from tarograd.compiler.program import Program, Value
+from tarograd.graph import Array, Node, Operand, Primitive, group, topological_order
+from tarograd.inputs import NUMBERS
+from tarograd.ops import elementwise, matmul, random, reduction
+from tarograd.tensor import Tensor, constant
 
-# Joins all outputs, so that they have one topological order. An input is what it was computed by.
+# Joins all outputs, so that they have one topological order.
 _JOIN = Primitive(name="outputs", symbol="", forward=lambda *_: 0.0)
-_INPUT = Primitive(name="input", symbol="", forward=lambda: 0.0)
 DRAWS = (random.uniform, random.normal, random.bernoulli)
-
-
-class Untraceable(TypeError):  # noqa: N818  # reads as what the function is
-    """A function cannot be compiled; the message says what it does, and how to do without."""
-
-
-class Refusing:
-    """What a Tensor does not do while it is traced."""
-
-    __slots__ = ()
-
-    def _refuse(self, what: str) -> NoReturn:
-        name = getattr(self, "name", None)
-        name = f" of {name!r}" if name else ""
-        node = getattr(self, "node", None)
-        made = f", made by {node.primitive.name}," if node and node.inputs else ""
-        raise Untraceable(
-            f"{what}{name}: a Tensor of shape {self.shape}{made} is asked for its value while the "
-            "function is traced; the compiled code would keep that value as a constant for ever. "
-            "Compute with the Tensor itself (np.where instead of `if`), return it as a result, or "
-            "run the function uncompiled (fit(compiled=False), --eager)"
-        )
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The lengths of the axes, which are the same in every call."""
-        shape: tuple[int, ...] = self._value.shape  # type: ignore[attr-defined]  # of Tensor
-        return shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The dtype of the value."""
-        dtype: np.dtype[Any] = self._value.dtype  # type: ignore[attr-defined]  # of Tensor
-        return dtype
-
-    @property
-    def value(self) -> Any:
-        """Refused."""
-        self._refuse(".value")
-
-    @value.setter
-    def value(self, value: Any) -> None:
-        self._refuse("setting .value")
-
-    @property
-    def grad(self) -> Any:
-        """Refused."""
-        self._refuse(".grad")
-
-    @grad.setter
-    def grad(self, grad: Any) -> None:
-        self._refuse("setting .grad")
-
-    def backward(self, upstream: Any = None) -> None:
-        """Refused."""
-        self._refuse("backward(); tg.grad(loss, parameters) is traced")
-
-    def item(self) -> float:
-        """Refused."""
-        self._refuse("item()")
-
-    def __bool__(self) -> bool:
-        self._refuse("bool(), such as in an `if`,")
-
-    def __float__(self) -> float:
-        self._refuse("float()")
-
-    def __int__(self) -> int:
-        self._refuse("int()")
-
-    def __str__(self) -> str:
-        return f"Traced(shape={self.shape}, dtype={self.dtype})"
-
-    __repr__ = __str__
-
-    def __format__(self, spec: str) -> str:
-        return str(self)
-
-    def __array__(self, *args: Any, **kwargs: Any) -> Array:
-        self._refuse("np.asarray()")
-
-    def holds(self, value: Any) -> bool:
-        """Whether this very array is its value still."""
-        return self._value is value  # type: ignore[attr-defined]  # of Tensor
-
-    def check(self, test: Check) -> None:
-        """Run on the whole input that this value is taken from, now and at every call."""
-        source: Any = self
-        while source.node and source.node.primitive in (shape.index, shape.reshape):
-            source = source.node.inputs[0]
-        if not isinstance(source, Operand) or source.node is None:
-            self._refuse("a check of the values")
-        if source.node.primitive is _INPUT:
-            test(source._value)  # type: ignore[attr-defined]  # of Tensor
-            source.node.attributes["checks"].append(test)
-        elif source.node is not CONSTANT:
-            self._refuse("a check of the values")
-
-
-class Traced(Refusing, Tensor):
-    """A Tensor on which a function is traced."""
-
-    __slots__ = ()
-
-    def record(self, primitive: Primitive, inputs: tuple[Any, ...], attributes: Any) -> Tensor:
-        """Record, unless the shape of the result would depend on values."""
-        for x in inputs[1:] if primitive is shape.index else ():
-            if isinstance(x, Traced) and x.dtype.kind == "b":
-                x._refuse("an index by a mask: the number of elements is a value too; it")
-        return super().record(primitive, inputs, attributes)
-
-
-class TracedParameter(Refusing, Parameter):
-    """A Parameter for the length of a trace."""
-
-    __slots__ = ()
+# What the textbook calls the results of these; the number is that of the Affine before.
+NAMES = {
+    matmul.affine: "a",
+    matmul.matmul: "a",
+    elementwise.relu: "z",
+    elementwise.sigmoid: "z",
+    elementwise.tanh: "z",
+    random.bernoulli: "mask",
+    random.dropout: "d",
+    reduction.softmax: "y",
+}
 
 
 def traced_input(name: str, value: ArrayLike) -> Tensor:
     """An argument of the traced function; unlike other Tensors it may hold whole numbers."""
-    node = Node(_INPUT, (), {"checks": []})
+    node = Node(INPUT, (), {"checks": []})
     tensor = Traced._computed(np.asarray(value).view(), node)  # locked, but not copied
     tensor.name = name
     return tensor
 
 
-@contextmanager
-def _refusing(parameters: Sequence[Tensor]) -> Iterator[None]:
-    """Let the Parameters be traced ones for a while; they stay the same objects."""
-    classes = [type(p) for p in parameters]
-    try:
+class Unknown(Untraceable):
+    """The function uses a Tensor that is neither an argument nor a parameter: `leaf`."""
+
+    def __init__(self, leaf: Tensor) -> None:
+        super().__init__(
+            f"the function uses the Tensor {leaf.name or 'without a name'} of shape {leaf.shape}, "
+            "which is neither an argument nor one of its parameters: make it an argument"
+        )
+        self.leaf = leaf
+
+
+class Update(NamedTuple):
+    """A step of an optimizer: which outputs are the new values and states of its parameters."""
+
+    optimizer: Any
+    values: list[str]
+    states: list[dict[str, str]]
+
+
+@dataclass
+class Count:
+    """Something that counts its calls, such as Dropout; `first` is the number before this run."""
+
+    owner: Any
+    attribute: str
+    first: Tensor
+    calls: int = 0
+
+
+class Trace:
+    """One run of a function, as a graph.
+
+    Args:
+        parameters: the Tensors that the function uses besides its arguments, by name.
+
+    Attributes:
+        live: how to read the inputs that are no arguments, by their names.
+        updates: the steps of optimizers.
+        counts: what counts its calls.
+        updated: the new values of parameters, by the `id` of these.
+        expected: the results of this run, by the names of the outputs.
+    """
+
+    kind = Traced
+
+    def __init__(self, parameters: Mapping[str, Tensor] | None = None) -> None:
+        self.parameters = dict(parameters or {})
+        self.names = {id(p): name for name, p in self.parameters.items()}
+        self.live: dict[str, Callable[[], Any]] = {
+            name: lambda p=p: p.value  # type: ignore[misc]  # p is bound here
+            for name, p in self.parameters.items()
+        }
+        self.inputs: dict[str, Tensor] = {}
+        self.outputs: dict[str, Tensor] = {}
+        self.updates: list[Update] = []
+        self.updated: dict[int, Tensor] = {}
+        self.counts: dict[int, Count] = {}
+        self.expected: dict[str, Array] = {}
+        self._weak: dict[int, Tensor] = {}
+        self._number = 0
+
+    def run(
+        self, function: Callable[..., Any], arguments: Mapping[str, ArrayLike], name: str = "f"
+    ) -> tuple[Program, Any]:
+        """Trace the function of these arguments; `trace` says more.
+
+        Returns:
+            the program, and what the function returned, with the names of outputs for Tensors.
+        """
+        given = {key: traced_input(key, value) for key, value in arguments.items()}
+        self.inputs = {**given, **self.parameters}
+        for key, value in arguments.items():
+            if isinstance(value, float):
+                self._weak[id(given[key])] = given[key]
+        with refusing(self, list(self.parameters.values())):
+            results = function(*given.values())
+            changed, self.outputs = self.outputs, {}
+            returned = self._returned(name, results, set(changed))
+            self.outputs |= changed
+            for tensor in self.outputs.values():
+                self._name_forward(tensor)
+            program = _program(name, self.inputs, self.outputs)
+        self.expected = {key: t._value for key, t in self.outputs.items()}
+        return program, returned
+
+    def _returned(self, name: str, results: Any, taken: set[str]) -> Any:
+        """Make outputs of the results, and put their names in place of them."""
+        if isinstance(results, dict):
+            return {key: self._result(name, str(key), t, taken) for key, t in results.items()}
+        if isinstance(results, list | tuple):
+            found = [self._result(name, f"result{i}", t, taken) for i, t in enumerate(results)]
+            return found if isinstance(results, list) else tuple(found)
+        if results is None and taken:
+            return None
+        return self._result(name, "result", results, taken)
+
+    def _result(self, name: str, key: str, result: Any, taken: set[str]) -> str:
+        if not isinstance(result, Tensor):
+            raise Untraceable(
+                f"{name} returns {type(result).__name__} as {key!r}: a compiled function "
+                "returns Tensors that were computed from its arguments or parameters"
+            )
+        while key in self.outputs or key in taken:
+            key += "_"
+        self.outputs[key] = self.updated.get(id(result), result)
+        return key
+
+    def _free(self, wanted: str) -> str:
+        """A name that no input and no output has."""
+        name, number = wanted, 1
+        while name in self.inputs or name in self.outputs:
+            number += 1
+            name = f"{wanted}_{number}"
+        return name
+
+    def _live(self, wanted: str, read: Callable[[], Any]) -> Tensor:
+        """An input that is read anew before each call."""
+        name = self._free(wanted)
+        self.live[name] = read
+        self.inputs[name] = traced_input(name, read())
+        return self.inputs[name]
+
+    def update(self, optimizer: Any, gradients: Sequence[Any]) -> None:
+        """A step of an optimizer, whose state and learning rate are inputs; see `Optimizer.step`.
+
+        Raises:
+            Untraceable: for a second step with the same parameter.
+        """
+        parameters, states = optimizer.parameters, optimizer.states
         for p in parameters:
-            p.__class__ = TracedParameter if isinstance(p, Parameter) else Traced
-        with tracing(Traced):
-            yield
-    finally:
-        for p, kind in zip(parameters, classes, strict=True):
-            p.__class__ = kind
+            if id(p) not in self.names:
+                raise Unknown(p)
+            if id(p) in self.updated:
+                raise _used(self.names[id(p)], "updated")
+        lr = self._live("lr", lambda: np.float64(optimizer.learning_rate(optimizer.step_count)))
+        count = self._live("count", lambda: np.float64(optimizer.step_count + 1))
+        done = Update(optimizer, [self.names[id(p)] for p in parameters], [])
+        new_values: dict[int, Tensor] = {}
+        for i, (p, w) in enumerate(zip(parameters, done.values, strict=True)):
+            old = {
+                kind: self._live(f"{kind}_{w}", partial(_state, optimizer, i, kind))
+                for kind in states[i]
+            }
+            done.states.append({kind: str(x.name) for kind, x in old.items()})
+            new, state = optimizer.update(p, _like(gradients[i], p), old, lr, count)
+            new_values[id(p)] = self.outputs[w] = _like(new, p)
+            self.outputs |= {str(x.name): _like(state[kind], x) for kind, x in old.items()}
+        self.updated |= new_values
+        self.updates.append(done)
+
+    def count(self, owner: Any, attribute: str) -> Tensor:
+        """The number of the call of `owner`, which goes on counting from call to call."""
+        if id(owner) not in self.counts:
+            first = self._live("call", lambda: np.int64(getattr(owner, attribute)))
+            self.counts[id(owner)] = Count(owner, attribute, first)
+        count = self.counts[id(owner)]
+        count.calls += 1
+        return count.first + (count.calls - 1) if count.calls > 1 else count.first
+
+    def backward(self, output: Tensor, walk: Iterator[Any]) -> Iterator[Any]:
+        """The walk of `tg.grad`: the gradient of `a1` is named `da1`."""
+        self._name_forward(output)
+        if output.name is None and not output.shape:
+            output.name = "loss"
+        with group("backward", ""):
+            for x, g, shares in walk:
+                name = self.names.get(id(x)) or getattr(x, "name", None)
+                if isinstance(g, Tensor) and g.name is None and name and g.node and g.node.inputs:
+                    g.name = f"d{name}"
+                yield x, g, shares
+
+    def _name_forward(self, output: Tensor) -> None:
+        """Name the values as the textbook does."""
+        for value in topological_order(output):
+            if value.node is None or not isinstance(value, Tensor) or value.name is not None:
+                continue
+            if value.node.group is not None and not value.node.group.kind:
+                continue
+            primitive = value.node.primitive
+            self._number += primitive in (matmul.affine, matmul.matmul)
+            if primitive in NAMES:
+                value.name = f"{NAMES[primitive]}{self._number or ''}"
+            elif primitive is elementwise.cast and value.node.inputs[0].dtype == bool:
+                value.name = "one_hot"
+
+    def fitted(self, primitive: Primitive, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Python numbers among the arguments take the dtype of the floats beside them."""
+        for x in inputs:
+            if id(x) in self.updated:
+                raise _used(self.names[id(x)], primitive.name)
+        if not self._weak or not (primitive.elementwise or primitive.promotes):
+            return inputs
+        dtypes = [x.dtype for x in inputs if hasattr(x, "dtype") and id(x) not in self._weak]
+        floats = [dtype for dtype in dtypes if dtype.kind == "f"]
+        if not floats:
+            return inputs
+        dtype = np.result_type(*floats)
+        cast = {id(x): x.astype(dtype) for x in inputs if id(x) in self._weak and x.dtype != dtype}
+        return tuple(cast.get(id(x), x) for x in inputs)
+
+    def remember(self, result: Tensor, inputs: tuple[Any, ...]) -> None:
+        """What was computed from Python numbers alone is one."""
+        if self._weak and all(id(x) in self._weak or isinstance(x, NUMBERS) for x in inputs):
+            self._weak[id(result)] = result
+
+
+def _state(optimizer: Any, place: int, kind: str) -> Array:
+    array: Array = optimizer.states[place][kind]
+    return array
+
+
+def _like(x: Any, p: Tensor) -> Tensor:
+    """A Tensor of the dtype of p."""
+    x = constant(x)
+    result: Tensor = x if x.dtype == p.dtype else x.astype(p.dtype)
+    return result
+
+
+def _used(name: str, how: str) -> Untraceable:
+    return Untraceable(
+        f"{name} is used by {how!r} after optimizer.step has updated it: let a compiled function "
+        "make one step, as its last computation with the parameters, and call it again"
+    )
 
 
 def trace(
@@ -188,19 +297,7 @@ def trace(
         v2 = add(v1, 1) () float64
         return v2
     """
-    parameters = parameters or {}
-    inputs = {key: traced_input(key, value) for key, value in arguments.items()}
-    with _refusing(list(parameters.values())):
-        results = function(*inputs.values())
-        named = results if isinstance(results, dict) else {"result": results}
-        for key, result in named.items():
-            if not isinstance(result, Tensor):
-                raise Untraceable(
-                    f"{name} returns {type(result).__name__} as {key!r}: a compiled function "
-                    "returns Tensors that were computed from its arguments or parameters"
-                )
-        leaves: dict[str, Tensor] = {**inputs, **parameters}
-        return _program(name, leaves, named)
+    return Trace(parameters).run(function, arguments, name)[0]
 
 
 def _program(name: str, leaves: Mapping[str, Tensor], results: Mapping[str, Tensor]) -> Program:
@@ -222,10 +319,7 @@ def _program(name: str, leaves: Mapping[str, Tensor], results: Mapping[str, Tens
 def _value(x: Any, values: Mapping[int, Value]) -> Value:
     node = x.node
     if node is None:
-        raise Untraceable(
-            f"the function uses the Tensor {x.name or 'without a name'} of shape {x.shape}, which "
-            "is neither an argument nor one of its parameters: make it an argument"
-        )
+        raise Unknown(x)
     if node.primitive in DRAWS and not isinstance(node.inputs[0], Operand):
         raise Untraceable(
             f"{node.primitive.name} with the fixed step {node.inputs[0]}: every call would draw "

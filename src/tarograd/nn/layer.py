@@ -64,9 +64,9 @@ class Layer:
         with group(self.name or kind.lower(), kind):
             return self.call(*inputs)
 
-    def read(self, x: ArrayLike) -> Array:
+    def read(self, x: Any) -> Any:
         """An input as an array of floats; whole numbers become those of the parameters."""
-        array = np.asarray(x)
+        array = x if isinstance(x, Tensor) else np.asarray(x)
         return array.astype(self.dtype) if array.dtype.kind in "iub" else array
 
     def forward(self, x: ArrayLike, *others: Any) -> Array:

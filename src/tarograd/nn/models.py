@@ -42,18 +42,19 @@ class Network(Layer):
         """The loss layer."""
         return self._criterion or SoftmaxWithLoss()
 
-    def read(self, x: ArrayLike) -> Array:
+    def read(self, x: Any) -> Any:
         """Images of uint8 as numbers from 0 to 1, in the dtype of the parameters."""
-        array = np.asarray(x)
-        if array.dtype == np.uint8:
-            array = array.astype(self.dtype) / self.pixel_max
-            array.flags.writeable = False
-            return array
-        return super().read(array)
+        array = x if isinstance(x, Tensor) else np.asarray(x)
+        if array.dtype != np.uint8:
+            return super().read(array)
+        scaled = array.astype(self.dtype) / self.pixel_max
+        if isinstance(scaled, np.ndarray):
+            scaled.flags.writeable = False
+        return scaled
 
     def __call__(self, *inputs: Any) -> Any:
         """Compute and record; an array as the first input is read like that of `predict`."""
-        first = [x if isinstance(x, Tensor) else constant(self.read(x)) for x in inputs[:1]]
+        first = [constant(self.read(x)) for x in inputs[:1]]
         return super().__call__(*first, *inputs[1:])
 
     def objective(self, x: Any, t: Any) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 from tarograd.functions import dropout
 from tarograd.graph import current_context, current_group
+from tarograd.inputs import recorder
 from tarograd.nn.layer import Layer
 
 
@@ -38,7 +39,9 @@ class Dropout(Layer):
         if not now.training:
             return x
         seed, step = self.seed if now.seed is None else now.seed, now.step
-        if step is None:
+        if step is None and (trace := recorder()) is not None:
+            step = trace.count(self, "_calls")
+        elif step is None:
             step = self._calls
             self._calls += 1
         group = current_group()

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from tarograd.graph import Array
-from tarograd.inputs import frozen
+from tarograd.graph import Array, group
+from tarograd.inputs import frozen, recorder
 from tarograd.optim.schedules import Schedule, checked_number
 from tarograd.tensor import Tensor
 
@@ -38,6 +38,7 @@ class Optimizer:
 
     Attributes:
         step_count: how many steps have been taken since it was bound.
+        states: what the rule remembers of each parameter, arrays by the names in `state_names`.
 
     Raises:
         ValueError: for a setting outside of its range, or a parameter that is given twice.
@@ -68,7 +69,7 @@ class Optimizer:
             if name != "lr" or not isinstance(value, Schedule):
                 setattr(self, name, checked_number(owner, name, value, _BOUNDS[name]))
         self.step_count = 0
-        self._states = [_locked_state(self.initial_state(p.value)) for p in self.parameters]
+        self.states = [_locked_state(self.initial_state(p.value)) for p in self.parameters]
 
     def rule(self, w: Any, g: Any, state: State, lr: Any, step: Any) -> Update:
         """The formula itself, without weight decay; arguments and results are `update`'s."""
@@ -124,13 +125,24 @@ class Optimizer:
             TypeError: for gradients that are not in a list.
         """
         given = self._gradients(gradients)
+        if (trace := recorder()) is not None:
+            with group("update", ""):
+                trace.update(self, given)
+            return
         lr, step = self.learning_rate(self.step_count), self.step_count + 1
-        parts = zip(self.parameters, given, self._states, strict=True)
-        updates = [self.update(p.value, g, state, lr, step) for p, g, state in parts]
+        arrays = [
+            np.asarray(g.value if isinstance(g, Tensor) else g, dtype=p.dtype)
+            for p, g in zip(self.parameters, given, strict=True)
+        ]
+        parts = zip(self.parameters, arrays, self.states, strict=True)
+        self.take([self.update(p.value, g, state, lr, step) for p, g, state in parts])
+
+    def take(self, updates: Sequence[Update]) -> None:
+        """Finish a step: give each parameter its new value and its new state."""
         for p, (w, _) in zip(self.parameters, updates, strict=True):
             p.value = _locked(w)
-        self._states = [_locked_state(state) for _, state in updates]
-        self.step_count = step
+        self.states = [_locked_state(state) for _, state in updates]
+        self.step_count += 1
 
     def state_arrays(self) -> dict[str, Array]:
         """The number of steps and the state of every parameter, read-only, for a checkpoint.
@@ -143,7 +155,7 @@ class Optimizer:
             ['step_count', 'm/w', 'v/w', 'm/b', 'v/b']
         """
         arrays = {"step_count": np.array(self.step_count, np.int64)}
-        for label, state in zip(self._labels(), self._states, strict=True):
+        for label, state in zip(self._labels(), self.states, strict=True):
             arrays |= {f"{name}/{label}": state[name] for name in state}
         return arrays
 
@@ -166,9 +178,9 @@ class Optimizer:
                     "the state is that of another optimizer or of other parameters"
                 )
         self.step_count = int(arrays["step_count"])
-        self._states = [
+        self.states = [
             {name: frozen(np.asarray(arrays[f"{name}/{label}"])) for name in state}
-            for label, state in zip(self._labels(), self._states, strict=True)
+            for label, state in zip(self._labels(), self.states, strict=True)
         ]
 
     def __repr__(self) -> str:
@@ -182,8 +194,8 @@ class Optimizer:
         places = [str(i) for i in range(len(self.parameters))]
         return names if len(set(names)) == len(places) else places
 
-    def _gradients(self, gradients: Sequence[Any] | None) -> list[Array]:
-        """The gradients as arrays that fit the parameters."""
+    def _gradients(self, gradients: Sequence[Any] | None) -> list[Any]:
+        """The gradients: one for each parameter, of its shape."""
         if not self.parameters:
             raise ValueError(
                 f"{self} has no parameters to update: make it with them, "
@@ -200,21 +212,18 @@ class Optimizer:
                 f"{len(given)} gradients for {len(self.parameters)} parameters: step takes one "
                 f"for each, in the order {', '.join(self._labels())}"
             )
-        arrays = []
         for i, (p, g) in enumerate(zip(self.parameters, given, strict=True)):
             if g is None:
                 raise ValueError(
                     f"parameter {self._labels()[i]} has no gradient: call backward() on a loss "
                     "that depends on it before step(), or give step a list of gradients"
                 )
-            array = np.asarray(g.value if isinstance(g, Tensor) else g, dtype=p.dtype)
-            if array.shape != p.shape:
+            if np.shape(g) != p.shape:
                 raise ValueError(
                     f"parameter {self._labels()[i]} has the shape {p.shape}, its gradient "
-                    f"{array.shape}: the gradients come in the order of the parameters"
+                    f"{np.shape(g)}: the gradients come in the order of the parameters"
                 )
-            arrays.append(array)
-        return arrays
+        return given
 
 
 def fitting(number: Any, w: Any) -> Any:

@@ -1,0 +1,124 @@
+"""Compare: what the machine code computes, held against NumPy, and the first node that differs.
+
+How far two right results may differ depends on the function: in a - b of two large numbers the
+last bit of each is much of the result. So it is measured: the program is evaluated again with the
+last bits of every value moved at random, and what that changes is what rounding may change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tarograd.compiler.program import Program, Value
+from tarograd.graph import Array
+
+FACTOR = 64.0  # how much more than the moved bits the machine code may change
+TRIES = 2
+
+
+def evaluated(program: Program, inputs: Mapping[str, Any], seed: int | None = None) -> list[Array]:
+    """Every value of `program.order()`, computed with NumPy one after the other.
+
+    Args:
+        program: what is evaluated.
+        inputs: its arguments by name.
+        seed: moves the last bits of every float that is computed at random.
+
+    Example:
+        >>> from tarograd.compiler.trace import trace
+        >>> shop = trace(lambda apple, count: apple * count, {"apple": 100.0, "count": 2.0})
+        >>> [float(x) for x in evaluated(shop, {"apple": 3.0, "count": 5.0})]
+        [3.0, 5.0, 15.0]
+    """
+    rng = None if seed is None else np.random.default_rng(seed)
+    places = {id(v): name for name, v in program.inputs.items()}
+    known: dict[int, Any] = {}
+    order = program.order()
+    with np.errstate(all="ignore"):
+        for v in order:
+            if v.primitive is None:
+                known[id(v)] = v.array if v.array is not None else np.asarray(inputs[places[id(v)]])
+                continue
+            given = [known[id(x)] if isinstance(x, Value) else x for x in v.inputs]
+            y = np.asarray(v.primitive.forward(*given, **v.attributes))
+            known[id(v)] = y if rng is None else _moved(y, rng)
+    return [known[id(v)] for v in order]
+
+
+def _moved(y: Array, rng: np.random.Generator) -> Array:
+    if y.dtype.kind != "f":
+        return y
+    eps = np.finfo(y.dtype).eps
+    bits = rng.integers(-1, 2, y.shape).astype(y.dtype)
+    moved: Array = (y * (1 + eps * bits)).astype(y.dtype)
+    return moved
+
+
+def _distance(a: Array, b: Array) -> float:
+    """How far two arrays are apart, in all; what is equally infinite or NaN does not count."""
+    if a.dtype.kind != "f":
+        return float(np.sum(a != b))
+    with np.errstate(all="ignore"):
+        difference = np.abs(a.astype(np.float64) - b.astype(np.float64))
+        same = (a == b) | (np.isnan(a) & np.isnan(b))
+    return float(np.sqrt(np.sum(np.square(np.where(same, 0, difference)))))
+
+
+def unequal(
+    found: Sequence[Array], expected: Sequence[Array], moved: Iterable[Sequence[Array]]
+) -> int | None:
+    """The first of some results that differs by more than rounding can do; None if none does."""
+    tries = list(moved)
+    for i, (y, truth) in enumerate(zip(found, expected, strict=True)):
+        noise = max(_distance(np.asarray(other[i]), truth) for other in tries)
+        least = np.finfo(truth.dtype).eps if truth.dtype.kind == "f" else 0.0
+        size = _distance(np.where(np.isfinite(truth), truth, 0), np.zeros_like(truth))
+        if not _distance(np.asarray(y), truth) <= FACTOR * (noise + least * size):
+            return i
+    return None
+
+
+def difference(
+    program: Program, inputs: Mapping[str, Any], run: Callable[[Program], Sequence[Array]]
+) -> str | None:
+    """Say at which node the machine code first computes something else than NumPy.
+
+    Args:
+        program: lowered.
+        inputs: its arguments by name.
+        run: compiles a program and gives its outputs for the same arguments.
+
+    Returns:
+        the node with its layer, or None if each is right by itself.
+    """
+    order = program.order()
+    inner = [i for i, v in enumerate(order) if v.primitive is not None]
+    outputs = {f"value{i}": order[i] for i in inner}
+    found = run(Program(program.name, program.inputs, outputs, program.checks))
+    truth = evaluated(program, inputs)
+    tries = [evaluated(program, inputs, seed) for seed in range(TRIES)]
+    wrong = unequal(
+        found, [truth[i] for i in inner], [[values[i] for i in inner] for values in tries]
+    )
+    return None if wrong is None else told(order[inner[wrong]])
+
+
+def told(v: Value) -> str:
+    """A value as a user knows it: its primitive, name, layer and shape.
+
+    Example:
+        >>> import tarograd as tg
+        >>> from tarograd.compiler.trace import trace
+        >>> net = tg.nn.Sequential(tg.nn.Affine(3, 2))
+        >>> named = {"w": net.parameters()[0], "b": net.parameters()[1]}
+        >>> program = trace(net, {"x": np.ones((4, 3), np.float32)}, named)
+        >>> told(program.outputs["result"])
+        "affine 'a1' of shape (4, 2) in affine1"
+    """
+    name = f" {v.name!r}" if v.name else ""
+    path = v.group.path().split(".") if v.group else []
+    layer = f" in {'.'.join(path[1:] or path)}" if path else ""
+    return f"{v.primitive.name if v.primitive else 'input'}{name} of shape {v.shape}{layer}"

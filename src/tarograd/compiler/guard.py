@@ -1,0 +1,211 @@
+"""Guard: while a function is traced, its Tensors do not show their values.
+
+A number that leaves the graph, is worked on outside and comes back would be baked into the
+compiled code as the constant of this one run. So whatever shows a value is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
+from typing import Any, NoReturn
+
+import numpy as np
+
+from tarograd.compiler.program import Check
+from tarograd.graph import CONSTANT, Array, Operand, Primitive
+from tarograd.inputs import recorder, tracing
+from tarograd.ops import reduction, shape
+from tarograd.ops.shape import ARRAY
+from tarograd.tensor import Parameter, Tensor
+
+# What an input of the traced function was computed by.
+INPUT = Primitive(name="input", symbol="", forward=lambda: 0.0)
+
+
+class Untraceable(TypeError):  # noqa: N818  # reads as what the function is
+    """A function cannot be compiled; the message says what it does, and how to do without."""
+
+
+def _refused(method: str, what: str) -> Callable[..., Any]:
+    """A method that raises where a function is traced; in another thread it works as ever."""
+
+    def refuse(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if recorder() is None:
+            return getattr(super(Refusing, self), method)(*args, **kwargs)
+        return self._refuse(what)
+
+    refuse.__name__, refuse.__doc__ = method, "Refused."
+    return refuse
+
+
+def _refused_property(name: str) -> property:
+    """The same for `.value` and `.grad`, to read and to set."""
+    kept: property = getattr(Tensor, name)
+
+    def read(self: Any) -> Any:
+        return kept.__get__(self) if recorder() is None else self._refuse(f".{name}")
+
+    def write(self: Any, value: Any) -> None:
+        if recorder() is not None:
+            self._refuse(f"setting .{name} (optimizer.step(gradients) is compiled)")
+        kept.__set__(self, value)
+
+    return property(read, write, doc="Refused.")
+
+
+class Refusing:
+    """What a Tensor does not do while it is traced."""
+
+    __slots__ = ()
+
+    def _refuse(self, what: str) -> NoReturn:
+        name = getattr(self, "name", None)
+        name = f" of {name!r}" if name else ""
+        node = getattr(self, "node", None)
+        made = f", made by {node.primitive.name}," if node and node.inputs else ""
+        raise Untraceable(
+            f"{what}{name}: a Tensor of shape {self.shape}{made} is asked for its value while the "
+            "function is traced; the compiled code would keep that value as a constant for ever. "
+            "Compute with the Tensor itself (np.where instead of `if`), return it as a result, or "
+            "run the function uncompiled (fit(compiled=False), --eager)"
+        )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes, which are the same in every call."""
+        shape: tuple[int, ...] = self._value.shape  # type: ignore[attr-defined]  # of Tensor
+        return shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the value."""
+        dtype: np.dtype[Any] = self._value.dtype  # type: ignore[attr-defined]  # of Tensor
+        return dtype
+
+    value = _refused_property("value")
+    grad = _refused_property("grad")
+    backward = _refused("backward", "backward(); tg.grad(loss, parameters) is traced")
+    item = _refused("item", "item()")
+    __bool__ = _refused("__bool__", "bool(), such as in an `if`,")
+    __float__ = _refused("__float__", "float()")
+    __int__ = _refused("__int__", "int()")
+    __array__ = _refused("__array__", "np.asarray()")
+
+    def __str__(self) -> str:
+        return f"Traced(shape={self.shape}, dtype={self.dtype})"
+
+    __repr__ = __str__
+
+    def __format__(self, spec: str) -> str:
+        return str(self)
+
+    def holds(self, value: Any) -> bool:
+        """Whether this very array is its value still; a traced update has changed it."""
+        trace = recorder()
+        kept: bool = self._value is value  # type: ignore[attr-defined]  # of Tensor
+        return kept and (trace is None or id(self) not in trace.updated)
+
+    def check(self, test: Check) -> None:
+        """Run on the whole input that this value is taken from, now and at every call."""
+        source: Any = self
+        while source.node and source.node.primitive in (shape.index, shape.reshape):
+            source = source.node.inputs[0]
+        if not isinstance(source, Operand) or source.node is None:
+            self._refuse("a check of the values")
+        if source.node.primitive is INPUT:
+            test(source._value)  # type: ignore[attr-defined]  # of Tensor
+            source.node.attributes["checks"].append(test)
+        elif source.node is CONSTANT:
+            test(source._value)  # type: ignore[attr-defined]  # of Tensor
+        else:
+            self._refuse("a check of the values")
+
+
+class Traced(Refusing, Tensor):
+    """A Tensor on which a function is traced."""
+
+    __slots__ = ()
+
+    def record(self, primitive: Primitive, inputs: tuple[Any, ...], attributes: Any) -> Tensor:
+        """Record, unless the shape of the result would depend on values."""
+        if primitive in (shape.index, shape.scatter):
+            _check_key(primitive, inputs, attributes)
+        return _recorded(super().record, primitive, inputs, attributes)
+
+
+class TracedParameter(Refusing, Parameter):
+    """A Parameter for the length of a trace."""
+
+    __slots__ = ()
+
+    def record(self, primitive: Primitive, inputs: tuple[Any, ...], attributes: Any) -> Tensor:
+        """Record; see `Traced.record`."""
+        if primitive is shape.index:
+            _check_key(primitive, inputs, attributes)
+        return _recorded(super().record, primitive, inputs, attributes)
+
+
+def _recorded(record: Any, primitive: Primitive, inputs: Any, attributes: Any) -> Tensor:
+    """Record with Python numbers that stay numbers: they take the dtype of what is beside them."""
+    trace = recorder()
+    if trace is None:
+        result: Tensor = record(primitive, inputs, attributes)
+        return result
+    result = record(primitive, trace.fitted(primitive, inputs), attributes)
+    trace.remember(result, inputs)
+    return result
+
+
+def _check_key(primitive: Primitive, inputs: tuple[Any, ...], attributes: Any) -> None:
+    """An index array may reach no further than its axis, at any call."""
+    dims = inputs[0].shape if primitive is shape.index else attributes["shape"]
+    for x, length in zip(inputs[1:], _lengths(attributes["key"], dims, inputs[1:]), strict=True):
+        if not isinstance(x, Refusing):
+            continue
+        if x.dtype.kind == "b":
+            x._refuse("an index by a mask: the number of elements is a value too; it")
+        node = x.node  # type: ignore[attr-defined]  # of Tensor
+        if node and node.primitive is reduction.argmax:
+            x_shape, axis = node.inputs[0].shape, node.attributes["axis"]
+            if (prod(x_shape) if axis is None else x_shape[axis]) <= length:
+                continue
+        x.check(lambda a, n=length: _inside(a, n))  # type: ignore[misc]  # n is bound here
+
+
+def _inside(places: Array, length: int) -> None:
+    if places.size and not (-length <= places.min() and places.max() < length):
+        wrong = places.min() if places.min() < -length else places.max()
+        raise IndexError(f"the index {wrong} is out of bounds for an axis of length {length}")
+
+
+def _lengths(key: tuple[Any, ...], dims: tuple[int, ...], arrays: Sequence[Any]) -> Iterator[int]:
+    """The length of the axis that each array of a key goes along."""
+    masks = iter(arrays)
+    axis = 0
+    taken = [p for p in key if p is not None and p is not Ellipsis]
+    for part in key:
+        if part is ARRAY:
+            x = next(masks)
+            yield dims[axis] if axis < len(dims) else 0
+            axis += x.ndim if x.dtype.kind == "b" else 1
+        elif part is Ellipsis:
+            wide = sum(x.ndim - 1 for x in arrays if x.dtype.kind == "b")
+            axis += len(dims) - len(taken) - wide
+        elif part is not None:
+            axis += 1
+
+
+@contextmanager
+def refusing(trace: Any, parameters: Sequence[Tensor]) -> Iterator[None]:
+    """Let `trace` record, and the Parameters be traced ones; they stay the same objects."""
+    classes = [type(p) for p in parameters]
+    try:
+        for p in parameters:
+            p.__class__ = TracedParameter if isinstance(p, Parameter) else Traced
+        with tracing(trace):
+            yield
+    finally:
+        for p, kind in zip(parameters, classes, strict=True):
+            p.__class__ = kind

@@ -1,0 +1,157 @@
+"""Version: a compiled function for arguments of one signature."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tarograd.compiler.compare import TRIES, difference, evaluated, unequal
+from tarograd.compiler.lower import lower
+from tarograd.compiler.numpy_source import executable, numpy_source
+from tarograd.compiler.rewrite import rewrite
+from tarograd.compiler.trace import Trace, Untraceable
+from tarograd.graph import CONSTANT, Array, Node
+from tarograd.tensor import Tensor
+
+
+class Version:
+    """A function as machine code, or as readable NumPy where that is not possible.
+
+    Args:
+        function: called with a Tensor for each argument.
+        arguments: examples, by name.
+        leaves: the Tensors that it may use besides, by name.
+        name: of the function.
+
+    Attributes:
+        program: its graph, rewritten.
+        why: why it runs as NumPy; None for machine code.
+
+    Raises:
+        Untraceable: if it cannot be compiled.
+        ArithmeticError: if the machine code computes something else than eager code did.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        arguments: Mapping[str, Any],
+        leaves: Mapping[str, Tensor],
+        name: str,
+    ) -> None:
+        free = {key if key not in arguments else f"{key}_2": p for key, p in leaves.items()}
+        self._trace = Trace(free)
+        program, self._returned = self._trace.run(function, arguments, name)
+        program = rewrite(program)
+        used = {id(v) for v in program.order()}
+        kept = {k: v for k, v in program.inputs.items() if k in arguments or id(v) in used}
+        self.program = replace(program, inputs=kept)
+        self._live = {k: read for k, read in self._trace.live.items() if k in kept}
+        self._lock = threading.Lock()
+        self.why: str | None = None
+        self._native: Any = None
+        given = [np.asarray(arguments[k]) if k in arguments else self._live[k]() for k in kept]
+        self._run = self._compiled(given)
+        self._given: list[Array] = given
+
+    def _compiled(self, given: Sequence[Array]) -> Callable[..., Sequence[Array]]:
+        """The function of all inputs, held against what eager code has just computed."""
+        try:
+            from tarograd.compiler.llvm.native import Native
+
+            lowered = lower(self.program)
+            self._native = Native(lowered)
+        except Untraceable as error:
+            self.why = str(error)
+        except (ImportError, OSError, RuntimeError) as error:
+            self.why = f"LLVM cannot be used here: {error}"
+        if self.why is not None:
+            return executable(self.program)
+        found = self._machine(*given)
+        inputs = dict(zip(self.program.inputs, given, strict=True))
+        expected = [self._trace.expected[k] for k in self.program.outputs]
+        moved = [evaluated(self.program, inputs, seed) for seed in range(TRIES)]
+        places = {id(v): i for i, v in enumerate(self.program.order())}
+        results = [places[id(v)] for v in self.program.outputs.values()]
+        wrong = unequal(found, expected, [[values[i] for i in results] for values in moved])
+        if wrong is not None:
+            node = difference(lowered, inputs, lambda p: Native(p)(*given))
+            raise ArithmeticError(
+                f"the machine code of {self.program.name} gives another "
+                f"{list(self.program.outputs)[wrong]!r} than eager code; the first node that "
+                f"differs is {node or 'none by itself'}; please report this"
+            )
+        return self._machine
+
+    def _machine(self, *given: Array) -> Sequence[Array]:
+        """Run the machine code; an input that is returned as it is has not been touched by it."""
+        results: list[Array] = self._native(*given)
+        inputs = {id(v): x for v, x in zip(self.program.inputs.values(), given, strict=True)}
+        outputs = self.program.outputs.values()
+        return [
+            np.array(inputs[id(v)]) if id(v) in inputs else x
+            for v, x in zip(outputs, results, strict=True)
+        ]
+
+    def __call__(self, arguments: Mapping[str, Any]) -> Any:
+        """Compute, and write what the function updates."""
+        with self._lock:
+            given = [
+                self._live[k]() if k in self._live else arguments[k] for k in self.program.inputs
+            ]
+            for name, array in zip(self.program.inputs, given, strict=True):
+                for check in self.program.checks.get(name, ()):
+                    check(array)
+            self._given = given
+            results = dict(zip(self.program.outputs, self._run(*given), strict=True))
+            for done in self._trace.updates:
+                states = [{k: results[s] for k, s in names.items()} for names in done.states]
+                values = [results[w] for w in done.values]
+                done.optimizer.take(list(zip(values, states, strict=True)))
+            for count in self._trace.counts.values():
+                before = getattr(count.owner, count.attribute)
+                setattr(count.owner, count.attribute, before + count.calls)
+        return _filled(self._returned, results)
+
+    def source(self) -> str:
+        """The function as readable NumPy."""
+        return numpy_source(self.program)[0]
+
+    def report(self) -> str:
+        """What the machine code consists of."""
+        from tarograd.compiler.report import report
+
+        if self._native is None:
+            return f"{self.program.name} runs as NumPy: {self.why}"
+        return report(self._native.plan)
+
+    def graph(self) -> Tensor:
+        """The graph of the last call, from its inputs to its first result."""
+        program = self.program
+        inputs = dict(zip(program.inputs, self._given, strict=True))
+        order, values = program.order(), evaluated(program, inputs)
+        tensors: dict[int, Tensor] = {}
+        for v, value in zip(order, values, strict=True):
+            given = tuple(tensors.get(id(x), x) for x in v.inputs)
+            arrays = tuple(x.value if isinstance(x, Tensor) else x for x in given)
+            node: Node | None = None
+            if v.primitive is not None:
+                node = Node(v.primitive, given, v.attributes, v.group, arrays)
+            elif v.array is not None or value.dtype.kind != "f":
+                node = CONSTANT
+            tensors[id(v)] = Tensor._computed(np.array(value), node)  # type: ignore[arg-type]  # leaf
+            tensors[id(v)].name = v.name
+        return tensors[id(next(iter(program.outputs.values())))]
+
+
+def _filled(returned: Any, results: Mapping[str, Array]) -> Any:
+    """What the function returned, with the results in place of their names."""
+    if isinstance(returned, dict):
+        return {key: results[name] for key, name in returned.items()}
+    if isinstance(returned, list | tuple):
+        return type(returned)(results[name] for name in returned)
+    return None if returned is None else results[returned]
