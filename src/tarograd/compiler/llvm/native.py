@@ -12,6 +12,7 @@ import numpy as np
 from llvmlite import binding
 
 from tarograd.compiler.llvm import text as ir
+from tarograd.compiler.llvm.ahead import fetch
 from tarograd.compiler.llvm.alike import Spot, described
 from tarograd.compiler.llvm.cache import cached, user_folder
 from tarograd.compiler.llvm.kernels import block_names, emit_kernel
@@ -118,8 +119,9 @@ def _emit_loop(module: Any, plan: Plan, calls: list[tuple[Any, list[Spot]]]) -> 
             nbytes = int(np.prod(v.shape)) * v.dtype.itemsize
             start = b.gep(source, [b.mul(i, index(nbytes))], source_etype=I8)
             _copy(b, _address(b, plan, v, blocks[0]), start, nbytes)
-    for function, spots in calls:
-        known = dict(zip(names, blocks, strict=True))
+    known = dict(zip(names, blocks, strict=True))
+    for n, (function, spots) in enumerate(calls):
+        fetch(b, plan, known, fed[0], i, steps, (n, len(calls)))
         b.call(function, [b.gep(known[n], [index(at)], source_etype=I8) for n, at in spots])
     first = next(iter(plan.program.outputs.values()))
     for new, old in plan.copies:

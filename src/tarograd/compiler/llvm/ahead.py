@@ -1,0 +1,74 @@
+"""The images of the next mini-batch come into the cache while this one is worked on.
+
+They lie scattered in an array that is larger than the caches. Waiting for each of them when it is
+needed took as long as a fifth of a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import prod
+from typing import Any
+
+from tarograd.compiler.llvm import text as ir
+from tarograd.compiler.llvm.words import I8, I32, I64, POINTER, index, loop
+from tarograd.compiler.plan import ALIGNMENT, Plan
+
+Part = tuple[int, int]
+FARTHEST = 8192  # bytes of one image that are fetched; the processor finds the rest by itself
+SMALL = 2**18  # bytes of an array that stays in the second cache anyway
+
+
+def gathered(plan: Plan) -> Iterator[tuple[str, int]]:
+    """The blocks of which the step reads the rows of the mini-batch, and the bytes of a row."""
+    batch = plan.program.inputs.get("batch")
+    for v in plan.order:
+        if len(v.operands) == 2 and v.operands[1] is batch:
+            rows = v.operands[0]
+            block = plan.buffers[id(rows)].block if id(rows) in plan.buffers else "state"
+            nbytes = prod(rows.shape) * rows.dtype.itemsize
+            if block in plan.external.values() and nbytes > SMALL:
+                yield block, nbytes // rows.shape[0]
+
+
+def fetch(
+    b: Any, plan: Plan, blocks: Mapping[str, Any], batches: Any, step: Any, steps: Any, part: Part
+) -> None:
+    """Fetch a part of the rows of the mini-batch after this one.
+
+    Args:
+        b: the builder.
+        plan: says what is gathered.
+        blocks: the address of each block.
+        batches: the address of the indices of all mini-batches, which are int64.
+        step: the number of this mini-batch among them.
+        steps: how many there are; after the last one it is fetched again.
+        part: which part of the rows, and of how many.
+    """
+    found = list(gathered(plan))
+    if not found:
+        return
+    size = prod(plan.program.inputs["batch"].shape)
+    first, last = (size * n // part[1] for n in (part[0], part[0] + 1))
+    if first == last:
+        return
+    further = b.zext(b.icmp_unsigned("<", b.add(step, index(1)), steps), I64)
+    start = b.mul(b.add(step, further), index(size))
+    with loop(b, last - first, 1) as r:
+        place = b.gep(batches, [b.add(start, b.add(r, index(first)))], source_etype=I64)
+        row = b.load(place, typ=I64)
+        for block, nbytes in found:
+            image = b.gep(blocks[block], [b.mul(row, index(nbytes))], source_etype=I8)
+            for offset in range(0, min(nbytes, FARTHEST), ALIGNMENT):
+                _prefetch(b, b.gep(image, [index(offset)], source_etype=I8))
+
+
+def _prefetch(b: Any, address: Any) -> None:
+    """Ask for a cache line, to be read, into the second cache: the first one is small."""
+    name = "llvm.prefetch.p0"
+    function = b.module.globals.get(name)
+    if function is None:
+        kinds = [POINTER, I32, I32, I32]
+        function = ir.Function(b.module, ir.FunctionType(ir.VoidType(), kinds), name)
+    reading, second, data = (ir.Constant(I32, i) for i in (0, 2, 1))
+    b.call(function, [address, reading, second, data])
