@@ -18,7 +18,7 @@ from tarograd.compiler.llvm.native import Native, narrowed
 from tarograd.compiler.lower import lower
 
 PAGE = mmap.PAGESIZE
-KEPT = []  # the mappings have to outlive their arrays
+KEPT: list[mmap.mmap] = []  # the mappings have to outlive their arrays
 
 
 def guarded(array: Any, at_the_end: bool) -> Any:
