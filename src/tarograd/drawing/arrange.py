@@ -13,7 +13,7 @@ from bisect import bisect_right, insort
 from collections import deque
 from dataclasses import dataclass, field
 
-from tarograd.drawing.trace import Target, Trace
+from tarograd.drawing.trace import Target, Trace, no_collection
 
 SWEEPS = 8  # at most, of crossing reduction
 THOROUGH = 2000  # items; a larger level gets fewer sweeps
@@ -74,7 +74,8 @@ class Arrangement:
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
-        self._targets = trace.targets()
+        with no_collection():
+            self._targets = trace.targets()
         self._leaves: dict[int, list[int]] = {}
         for value in trace.values:
             if value.node is None:
@@ -84,7 +85,9 @@ class Arrangement:
     def __getitem__(self, group: int) -> Level:
         if group not in self._levels:
             leaves = self._leaves.get(group, [])
-            self._levels[group] = _Builder(self.trace, group, self._targets[group], leaves).level()
+            with no_collection():
+                builder = _Builder(self.trace, group, self._targets[group], leaves)
+                self._levels[group] = builder.level()
         return self._levels[group]
 
 

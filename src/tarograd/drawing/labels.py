@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite
 
 from tarograd.drawing.numbers import number, shape_text, short, summary
 from tarograd.drawing.trace import Target, Trace
@@ -34,7 +36,7 @@ class Side:
     histogram: tuple[int, ...] = ()
     finite: bool = True
 
-    @property
+    @cached_property
     def width(self) -> float:
         """The room it takes along the edge."""
         return max(THUMB * (self.pictured + 0.0), *(text_width(line) for line in self.lines))
@@ -44,7 +46,7 @@ class Side:
         """Whether there is an image or a histogram."""
         return bool(self.image or self.histogram)
 
-    @property
+    @cached_property
     def height(self) -> float:
         """The room it takes away from the edge."""
         return NEAR + LINE * len(self.lines) + (THUMB + 4) * self.pictured
@@ -57,7 +59,7 @@ class Label:
     above: Side | None
     below: Side | None
 
-    @property
+    @cached_property
     def width(self) -> float:
         """The room along the edge, with a margin."""
         return max((s.width for s in (self.above, self.below) if s), default=0.0) + 22
@@ -75,6 +77,8 @@ class Label:
 
 def text_width(text: str, size: float = SIZE) -> float:
     """The room that a text takes."""
+    if text.isascii():
+        return size * (0.6 * len(text))
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
     return size * (0.6 * (len(text) - wide) + wide)
 
@@ -90,17 +94,20 @@ def side(array: Array, gradient: bool = False, total: bool = False) -> Side:
 
     `total` marks the sum of the shares of a branch.
     """
+    sum_sign = "Σ " if total else ""
+    if not array.ndim:
+        single = float(array)
+        return Side((sum_sign + short(single),), repr(single), finite=isfinite(single))
     about = summary(array)
     shape, data, count = about["shape"], about.get("data"), 1
     for n in shape:
         count *= n
-    sum_sign = "Σ " if total else ""
     if data is not None and count <= 3 and len(shape) <= 1 and count:
         numbers = [short(number(x)) for x in data]
         text = " ".join(numbers)
         full = ", ".join(repr(number(x)) for x in data)
         finite = about["finite"] == count
-        return Side((sum_sign + (f"[{text}]" if shape else text),), full, finite=finite)
+        return Side((f"{sum_sign}[{text}]",), full, finite=finite)
     missing = count - about["finite"]
     size = f"{missing} not finite" if missing else f"‖{short(number(about['norm']))}‖"
     full = f"shape {tuple(shape)}, {about['dtype']}"

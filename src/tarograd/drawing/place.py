@@ -11,7 +11,7 @@ from math import sqrt
 
 from tarograd.drawing.arrange import Arrangement, Item, Level, Link
 from tarograd.drawing.labels import Label, Labels
-from tarograd.drawing.trace import ROOT
+from tarograd.drawing.trace import ROOT, no_collection
 
 PASSES = 6  # of alignment, from left to right and back
 BETWEEN = 8.0  # between two items of a column
@@ -25,7 +25,7 @@ SLACK = 1.25  # but one that is only a little longer stays whole
 TRACK = 14.0  # between two lines that lead to the next row
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Box:
     """A shape: a node, a group or a leaf. y is its center, x its left side."""
 
@@ -39,7 +39,7 @@ class Box:
     open: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Line:
     """A line that carries a value through the points, from left to right.
 
@@ -84,11 +84,13 @@ class Size:
     ports: list[float]
     outputs: list[float]
     labels: list[Label | None]
+    room: float = field(init=False)  # the width with that of the labels
 
-    @property
-    def room(self) -> float:
-        """The width with that of the labels."""
-        return self.width + max((label.width for label in self.labels if label), default=0.0)
+    def __post_init__(self) -> None:
+        self.room = self.width + max((x.width for x in self.labels if x), default=0.0)
+
+
+BEND = Size(0.0, 0.0, BARE, BARE, [0.0], [0.0], [None])
 
 
 @dataclass(eq=False, slots=True)
@@ -110,15 +112,16 @@ class Plan:
 def place(levels: Arrangement, labels: Labels, opened: set[int]) -> Scene:
     """The picture of an arranged trace in which the groups `opened` are open."""
     plans: dict[int, Plan] = {}
-    whole = _plan(ROOT, levels, labels, opened, plans)
     boxes: list[Box] = []
     lines: list[Line] = []
-    waiting = [(ROOT, 0.0, 0.0)]
-    while waiting:
-        group, x, y = waiting.pop()
-        inner = _boxes(group, plans[group], x, y, boxes, opened)
-        _lines(group, plans[group], x, y, lines, opened)
-        waiting += reversed(inner)
+    with no_collection():
+        whole = _plan(ROOT, levels, labels, opened, plans)
+        waiting = [(ROOT, 0.0, 0.0)]
+        while waiting:
+            group, x, y = waiting.pop()
+            inner = _boxes(group, plans[group], x, y, boxes, opened)
+            _lines(group, plans[group], x, y, lines, opened)
+            waiting += reversed(inner)
     return Scene(whole.width, whole.height, boxes, lines)
 
 
@@ -144,6 +147,8 @@ def _plan(
 
 def size_of(group: int, level: Level, item: Item, inner: Plan | None, labels: Labels) -> Size:
     """The room that an item takes."""
+    if item.kind == "bend":
+        return BEND
     shown: list[Label | None] = [None] * len(item.outputs)
     if item.kind in ("node", "leaf", "group"):
         for i, value in enumerate(item.outputs):
@@ -215,6 +220,8 @@ def _stack(
 
     Least squares under the distances: neighbors that would overlap become one block at their mean.
     """
+    if len(column) == 1:
+        return _center(column[0], y, near[column[0]])
     blocks: list[list[float]] = []  # weighted sum, weight, number of items
     offsets: list[float] = []
     offset = before = 0.0
@@ -229,9 +236,6 @@ def _stack(
             weight += w
         if not weight:
             weight, total = 0.01, 0.01 * y[at]
-        if len(column) == 1:
-            y[at] = total / weight
-            return
         blocks.append([total - offset * weight, weight, 1])
         while len(blocks) > 1 and blocks[-2][0] * blocks[-1][1] >= blocks[-1][0] * blocks[-2][1]:
             total, weight, count = blocks.pop()
@@ -241,6 +245,16 @@ def _stack(
         for _ in range(int(count)):
             y[column[place]] = total / weight + offsets[place]
             place += 1
+
+
+def _center(at: int, y: list[float], near: list[tuple[int, float, float]]) -> None:
+    """Bring an item that is alone in its column to the mean of its neighbors."""
+    if near:
+        total = weight = 0.0
+        for i, distance, w in near:
+            total += (y[i] + distance) * w
+            weight += w
+        y[at] = total / weight
 
 
 def _spread(plan: Plan, title: float, margin: float) -> None:
@@ -339,14 +353,15 @@ def _lines(group: int, plan: Plan, x: float, y: float, lines: list[Line], opened
     for link in level.links:
         rank, end = level.items[link.start].rank, level.items[link.end]
         height = plan.y[link.start] + plan.sizes[link.start].outputs[link.output]
-        way = [(plan.right[rank], height)]
-        stop = (_entry(plan, link), plan.y[link.end] + plan.sizes[link.end].ports[link.port])
+        stop = y + plan.y[link.end] + plan.sizes[link.end].ports[link.port]
+        way: tuple[tuple[float, float], ...] = ()
         if plan.row[rank] != plan.row[rank + 1]:
             crossing[rank] += 1
-            way += _around(plan, rank, crossing[rank], height, stop[1])
-        head = end.kind in ("node", "group") and not (end.kind == "group" and end.ref in opened)
-        moved = tuple((x + a, y + b) for a, b in [*way, stop])
-        lines.append(Line("link", link.value, group, moved, link.flows, None, head))
+            around = _around(plan, rank, crossing[rank], height, stop - y)
+            way = tuple((x + a, y + b) for a, b in around)
+        head = end.kind == "node" or (end.kind == "group" and end.ref not in opened)
+        whole = ((x + plan.right[rank], y + height), *way, (x + _entry(plan, link), stop))
+        lines.append(Line("link", link.value, group, whole, link.flows, None, head))
 
 
 def _entry(plan: Plan, link: Link) -> float:

@@ -6,17 +6,14 @@ others is computed again from its saved inputs.
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from tarograd.backward import backpropagate
-from tarograd.drawing.trace import ROOT, Group, Node, Trace, Use, Value
+from tarograd.drawing.trace import ROOT, Group, Node, Trace, Use, Value, no_collection
 from tarograd.graph import Array, Operand, Primitive, context, topological_order
 from tarograd.graph import Group as Call
 from tarograd.graph import Node as Computation
@@ -37,19 +34,19 @@ def record(output: Tensor, title: str, depth: int, upstream: Array | None) -> Tr
         upstream: the gradient that arrives at the output; None leaves backward uncomputed.
     """
     recorder = _Recorder(Trace(title, depth, groups=[Group(ROOT, title, "root", "", ROOT, 0)]))
-    order = topological_order(output)
-    recorder.replays = sum(x.node is not None for x in order) <= REPLAYED
-    with np.errstate(all="ignore"), _no_collection():
-        recorder.trace.output = recorder.graph(output, order, upstream, {}, ROOT)
     trace = recorder.trace
-    recorder.settle()
-    fold(trace)
-    for group in trace.outward(trace.values[trace.output].home):
-        _add(trace.groups[group].leaves, trace.output, upstream)
-    for node in trace.nodes:
-        for group in trace.outward(node.group):
-            trace.groups[group].size += 1
-    aggregate(trace, recorder.closed)
+    with np.errstate(all="ignore"), no_collection():
+        order = topological_order(output)
+        recorder.replays = sum(x.node is not None for x in order) <= REPLAYED
+        trace.output = recorder.graph(output, order, upstream, {}, ROOT)
+        recorder.settle()
+        fold(trace)
+        for group in trace.outward(trace.values[trace.output].home):
+            _add(trace.groups[group].leaves, trace.output, upstream)
+        for group, count in Counter(node.group for node in trace.nodes).items():
+            for around in trace.outward(group):
+                trace.groups[around].size += count
+        aggregate(trace, recorder.closed)
     return trace
 
 
@@ -59,20 +56,12 @@ def _derivatives(
     """The derivative by each value, and the shares that each node passes on."""
     if upstream is None or not wanted:
         return {}, {}
-    walk = list(backpropagate(order, upstream, wanted, lambda x: x.value))
-    return {id(x): np.asarray(g) for x, g, _ in walk}, {id(x): shares for x, _, shares in walk}
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """A third of the time would go into looking for garbage among what a trace only adds."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+    totals: dict[int, Array] = {}
+    shares: dict[int, tuple[Array | None, ...]] = {}
+    for x, g, passed in backpropagate(order, upstream, wanted, lambda x: x.value):
+        totals[id(x)] = np.asarray(g)
+        shares[id(x)] = passed
+    return totals, shares
 
 
 class _Recorder:
@@ -110,7 +99,7 @@ class _Recorder:
             if node is None or not node.inputs:
                 known[id(x)] = self._leaf(x, total)
             else:
-                flowing = shares.get(id(x), (None,) * len(node.inputs))
+                flowing = shares.get(id(x)) or (None,) * len(node.inputs)
                 known[id(x)] = self._operation(x, node, total, flowing, known, base, lonely)
         return known[id(output)]
 
@@ -200,10 +189,10 @@ class _Recorder:
         output: int,
     ) -> None:
         node = Node(len(self.trace.nodes), primitive.name, primitive.symbol, group, output=output)
+        uses = self.trace.uses
         for port, (value, share) in enumerate(zip(inputs, shares, strict=True)):
-            node.uses.append(len(self.trace.uses))
-            share = None if share is None else np.asarray(share)
-            self.trace.uses.append(Use(value, node.id, port, share))
+            node.uses.append(len(uses))
+            uses.append(Use(value, node.id, port, None if share is None else np.asarray(share)))
         self.trace.nodes.append(node)
         self.trace.values[output].node = node.id
         self.trace.values[output].home = group

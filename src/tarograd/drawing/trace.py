@@ -6,7 +6,9 @@ its own, so that `a * a` is two edges. Groups nest: layers, and operations that 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -140,6 +142,9 @@ class Trace:
 
         for use in self.uses:
             inside, home = self.nodes[use.node].group, self.values[use.value].home
+            if inside == home:
+                found[home].setdefault(use.value, {})["node", use.node, use.port] = None
+                continue
             meet = self.common(inside, home)
             for group in self.outward(home):
                 if group == meet:
@@ -237,6 +242,18 @@ class Trace:
                     branches.remove(use.value)
                     steps.append({"event": "accumulate", "value": use.value})
         return steps
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """A third of the time would go into looking for garbage among what is only added."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class _Arrays:

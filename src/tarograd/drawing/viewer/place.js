@@ -107,7 +107,6 @@ function stack(column, sizes, y, near) {
       weight += w;
     }
     if (!weight) [weight, total] = [0.01, 0.01 * y[at]];
-    if (column.length === 1) return void (y[at] = total / weight);
     blocks.push([total - offset * weight, weight, 1]);
     for (let n = blocks.length; n > 1; n--) {
       const [a, b] = [blocks[n - 2], blocks[n - 1]];
