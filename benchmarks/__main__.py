@@ -11,25 +11,33 @@ QUIET = 0.9  # the share of a core that a row gets at least when nothing else ru
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["all", "step", "run", "import"]), default="all")
+@click.argument("what", type=click.Choice(["all", "step", "run", "import", "race"]), default="all")
+@click.argument("works", type=click.Choice(["W1", "W2", "W3", "W4"]), nargs=-1)
 @click.option("--quick", is_flag=True, help="A few steps only: shows that it works, not how fast.")
-def main(what: str, quick: bool) -> None:
+def main(what: str, works: tuple[str, ...], quick: bool) -> None:
     """Time a training STEP, a whole RUN of training, and the IMPORT; by default all of them.
 
     Everyone trains the two-layer network 784-50-10 of *Deep Learning from Scratch* on batches of
     100 with plain SGD, on one thread. The data is MNIST where TAROGRAD_DATA names the folder that
     contains mnist/, otherwise random images of its shape.
+
+    A RACE is the training steps of four networks, W1 to W4, by the machine code of tarograd, of
+    JAX and of PyTorch, beside the peak of the machine; the names choose among them.
     """
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = "1"  # before NumPy and the peers are imported
     from threadpoolctl import threadpool_limits
 
-    from benchmarks import contenders, measure, problem, table
+    from benchmarks import contenders, measure, problem, race, table
 
     size = problem.QUICK if quick else problem.FULL
     sections: dict[str, list[table.Row]] = {}
     print(f"{table.machine()}, {os.cpu_count()} cores of which one is used")
     print(contenders.packages())
+    if what == "race":
+        with threadpool_limits(1):
+            print(f"\n{race.race(size, works)}")
+        return
     with threadpool_limits(1):
         if what != "import":
             data = problem.dataset(size)

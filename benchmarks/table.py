@@ -54,18 +54,33 @@ def seconds(value: float) -> str:
 def table(sections: Mapping[str, Sequence[Row]]) -> str:
     """The rows below the titles of their sections, in columns."""
     lines = {title: [row.cells() for row in rows] for title, rows in sections.items()}
-    every = [list(HEADINGS), *(cells for rows in lines.values() for cells in rows)]
-    widths = [max(len(cell) for cell in column) for column in zip(*every, strict=True)]
+    empty = [""] * (len(HEADINGS) - 1)
+    every = [list(HEADINGS)]
+    for title, rows in lines.items():
+        every += [["", *empty], [title, *empty], *rows]
+    return aligned(every)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Lines of cells in columns: the first one to the left, numbers to the right, then a note.
+
+    A row with nothing but its first cell is a title, which may be longer than the column.
+
+    Example:
+        >>> print(aligned([["", "time", ""], ["a long title", "", ""], ["it", "1.5 s", "fast"]]))
+             time
+        a long title
+        it  1.5 s  fast
+    """
+    lines = [cells for cells in rows if any(cells[1:])]
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
         first, *numbers, note = cells
         middle = "  ".join(f"{n:>{w}}" for n, w in zip(numbers, widths[1:-1], strict=True))
         return f"{first:<{widths[0]}}  {middle}  {note}".rstrip()
 
-    printed = [line(HEADINGS)]
-    for title, rows in lines.items():
-        printed += ["", title, *map(line, rows)]
-    return "\n".join(printed)
+    return "\n".join(line(cells) for cells in rows)
 
 
 def machine() -> str:

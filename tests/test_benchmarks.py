@@ -101,3 +101,19 @@ def test_tasks_take_turns() -> None:
     timings = interleaved({name: partial(order.append, name) for name in "ab"}, rounds=3)
     assert order == ["a", "b", "b", "a", "a", "b"]
     assert len(timings["a"].wall) == len(timings["a"].cpu) == 3
+
+
+def test_the_race_has_the_same_losses_for_everyone() -> None:
+    printed = quick("race", "W3")
+    losses = [float(text) for text in re.findall(r"loss (\d+\.\d+)", printed)]
+    assert len(losses) >= 3
+    np.testing.assert_allclose(losses, losses[0], rtol=1e-5)
+    assert re.search(r"^W3: 64-32-10, batch 32, relu, sgd; peak \d+ GFLOP/s$", printed, re.M)
+
+
+@pytest.mark.usefixtures("_benchmarks")
+def test_only_the_arithmetic_that_the_mathematics_needs_counts() -> None:
+    from benchmarks.works import WORKS
+
+    first, rest = 100 * 784 * 50, 100 * 50 * 10
+    assert WORKS[0].operations == 2 * (2 * first + 3 * rest)
