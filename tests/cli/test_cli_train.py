@@ -49,7 +49,7 @@ def test_the_default_run_recognizes_97_of_100_digits(tmp_path: Path) -> None:
         "sampling": "shuffle",
         "validation": 0.0,
         "seed": 0,
-        "compiled": False,
+        "compiled": True,
         "data": "digits",
         "steps": 10000,
     }

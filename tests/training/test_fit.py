@@ -54,7 +54,7 @@ def test_the_batches_of_two_epochs(batch_size: int, sampling: Any, rows: list[in
     data = some_digits()
     how: dict[str, Any] = {"batch_size": batch_size, "sampling": sampling, "epochs": 2}
     # Compiled, the layer would be called once, to trace it.
-    history = tg.fit(net, data, progress=False, **how)
+    history = tg.fit(net, data, progress=False, compiled=False, **how)
     assert list(watch.rows) == rows
     assert [row.step for row in history.epochs] == [0, len(rows) // 2, len(rows)]
 
@@ -94,7 +94,7 @@ def test_validation_images_are_held_out_and_choose_the_best_epoch(tmp_path: Path
     net = tg.nn.Sequential(watch, tg.nn.Affine(64, 10))
     fast = tg.optim.SGD(lr=0.5)
     how: dict[str, Any] = {"optimizer": fast, "validation": 0.1, "epochs": 30}
-    history = tg.fit(net, DIGITS, directory=tmp_path, progress=False, **how)
+    history = tg.fit(net, DIGITS, directory=tmp_path, progress=False, compiled=False, **how)
     held = 144  # a tenth of 1438
     assert list(watch.rows) == ([100] * 12 + [94]) * 30  # 1294 in an epoch
     for row in history.epochs:

@@ -68,7 +68,7 @@ def test_run_json_says_what_ran(tmp_path: Path) -> None:
             "sampling": "shuffle",
             "validation": 0.2,
             "seed": 4,
-            "compiled": False,
+            "compiled": True,
             "data": "some digits",
         },
         "steps": 9,
@@ -194,7 +194,7 @@ def test_a_run_cannot_go_back(tmp_path: Path) -> None:
         ({"sampling": "replacement"}, "sampling='shuffle', not 'replacement'"),
         ({"validation": 0.1}, "validation=0.0, not 0.1"),
         ({"seed": 1}, "seed=0, not 1"),
-        ({"compiled": True}, "compiled=False, not True"),
+        ({"compiled": False}, "compiled=True, not False"),
         ({"batch_size": 99, "seed": 1}, "batch_size=100, not 99"),  # the first that differs
     ],
 )

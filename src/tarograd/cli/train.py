@@ -113,7 +113,7 @@ Examples:
     metavar="FOLDER",
     help="Go on with the run in this folder, as it was started.",
 )
-@click.option("--compiled", is_flag=True, help="Make the steps as one piece of machine code.")
+@click.option("--eager", is_flag=True, help="Make the steps without machine code.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.pass_context
 def train(context: click.Context, /, **options: Any) -> None:
@@ -161,7 +161,7 @@ def _start(directory: Path, options: dict[str, Any]) -> History:
         validation=options["validation"],
         directory=directory,
         progress=not options["quiet"],
-        compiled=options["compiled"],
+        compiled=not options["eager"],
     )
 
 

@@ -51,7 +51,7 @@ def fit(
     directory: str | os.PathLike[str] | None = None,
     resume: bool = False,
     progress: bool = True,
-    compiled: bool = False,
+    compiled: bool = True,
 ) -> History:
     """Train a network with mini-batches.
 
@@ -80,7 +80,8 @@ def fit(
         resume: go on with the run in `directory`, to a larger number of steps if you like.
         progress: whether to show it, on standard error.
         compiled: whether the steps run as machine code, which gives the same losses within
-            rounding. What cannot be compiled runs as it is, and one line says why.
+            rounding. What cannot be compiled runs as it is, and one line says why; False lets
+            everything run as it is.
 
     Returns:
         the history of the whole run.
