@@ -61,10 +61,14 @@ class Bench:
         other.stateless = self.stateless
         return other
 
-    def _outputs(self, values: Values) -> tuple[Array, ...]:
+    def _count(self) -> None:
+        """One more forward pass, if there is time for it."""
         if time.monotonic() > self.deadline:
             raise OutOfTime
         self.forwards += 1
+
+    def _outputs(self, values: Values) -> tuple[Array, ...]:
+        self._count()
         if self._run is None or not self.stateless:
             self._run = self.subject.fresh(values, self.draw)
         given = {k: np.array(v) for k, v in values.items()}
@@ -72,7 +76,11 @@ class Bench:
 
     def evaluate(self, values: Values) -> Array:
         """All outputs at a point as one vector."""
-        y = flat(self._frozen(values) if self._frozen else self._outputs(values))
+        if self._frozen:
+            self._count()
+            y = flat(self._frozen(values))
+        else:
+            y = flat(self._outputs(values))
         return y if y.shape == self.y.shape else np.full(self.y.shape, np.nan)
 
     def raw_gradients(self, c: Array, values: Values | None = None) -> dict[str, Any]:
@@ -83,7 +91,7 @@ class Bench:
             if self._run is None or not self.stateless:
                 self._run = self.subject.fresh(values, self.draw)
             run = self._run
-            self.forwards += 1
+            self._count()
             outputs = run.forward(given)
             return run.backward(split(c, tuple(map(np.asarray, outputs))))
 

@@ -26,14 +26,14 @@ class Check:
         mode: how thoroughly, one of MODES.
         seed: of directions and upstream gradients.
         strict: mismatches as small as an approximation count as wrong.
-        budget: in seconds.
+        deadline: when to stop, in seconds of `time.monotonic`.
     """
 
     subject: Subject
     mode: str = "default"
     seed: int = 0
     strict: bool = False
-    budget: float = float("inf")
+    deadline: float = float("inf")
     report: GradientReport = field(init=False)
 
     def run(self) -> GradientReport:
@@ -41,16 +41,11 @@ class Check:
         started = time.monotonic()
         self.report = GradientReport(self.subject.name, seed=self.seed)
         self.report.notes += self.subject.notes
-        self.deadline = started + self.budget
         try:
             with quiet():
                 self._check()
         except OutOfTime:
-            self.report.notes.append(f"stopped after the budget of {self.budget:g} s")
-            if self.report.verdict == RIGHT and not all(
-                n in self.report.leaves for n in self.subject.leaves
-            ):
-                self.report.verdict = UNKNOWN
+            self._out_of_time()
         finally:
             self.subject.release()
         self.report.seconds = time.monotonic() - started
@@ -78,6 +73,18 @@ class Check:
         if MODES[self.mode] and bench.leaves and not random:
             self._derivatives().run()
         self._conclude()
+
+    def _out_of_time(self) -> None:
+        """What was found until then stands; what was not looked at cannot be told."""
+        self.report.notes.append("stopped: the budget of seconds is used up")
+        for n in self.subject.leaves:
+            reason = f"{n}: not reached within the budget"
+            missing = LeafReport(n, self.subject.values[n].shape, UNKNOWN, reason=reason)
+            self.report.leaves.setdefault(n, missing)
+        if hasattr(self, "probes"):
+            found = self.report.causes
+            self.report.causes += [c for c in self.probes.causes if c not in found]
+        self._verdict()
 
     def _contract(self) -> None:
         probes, bench = self.probes, self.bench
@@ -154,7 +161,7 @@ class Check:
             and largest > 80
             and np.all(np.isfinite(bench.evaluate(small)))
         ):
-            self.probes._overflows(float(largest))
+            self.probes.overflows(float(largest), self.probes.flagged(bench.values)[1])
         elif np.any(np.isfinite(bench.y)):
             return True
         self.report.causes += self.probes.causes
@@ -202,14 +209,17 @@ class Check:
                 if leaf.verdict == RIGHT:
                     leaf.verdict, leaf.reason = UNKNOWN, "forward gives NaN"
 
-    def _conclude(self) -> None:
-        self._mark()
+    def _verdict(self) -> None:
         verdicts = [leaf.verdict for leaf in self.report.leaves.values()]
         if self.report.causes or WRONG in verdicts:
             self.report.verdict = WRONG
         elif UNKNOWN in verdicts:
             self.report.verdict = UNKNOWN
         self.report.causes.sort(key=lambda c: -c.confidence)
+
+    def _conclude(self) -> None:
+        self._mark()
+        self._verdict()
         if MODES[self.mode] == 0 and self.report.verdict == RIGHT:
             self.report.notes.append("contract only: no derivative was compared")
             for n in self.bench.leaves:

@@ -306,7 +306,7 @@ class Probes:
             values = scaled(bench, max(1.0, reach / largest))
             try:
                 with quiet():
-                    y = bench.evaluate(values)
+                    y, flags = self.flagged(values)
                     raw = bench.gradients(self.c, values)
             except Exception as error:
                 if type(error).__name__ == "OutOfTime":
@@ -314,12 +314,29 @@ class Probes:
                 return
             if np.any(np.isnan(y)):
                 if reach > 30:
-                    self._overflows(reach)
+                    self.overflows(reach, flags)
                 return
             if np.all(np.isfinite(y)) and self._not_finite(values, raw):
                 return
 
-    def _overflows(self, reach: float) -> None:
+    def flagged(self, values: Values) -> tuple[Array, set[str]]:
+        """The outputs at a point, and what NumPy warned of: overflow, divide by zero, invalid."""
+        flags: set[str] = set()
+        with np.errstate(all="call", call=lambda kind, _: flags.add(kind)):
+            return self.bench.evaluate(values), flags
+
+    def overflows(self, reach: float, flags: set[str]) -> None:
+        """NaN for large inputs: a mistake where an exp overflows, and a limit elsewhere.
+
+        The logarithm of a sigmoid that is rounded to 0 is a correct formula at the end of its
+        range; exp(1000) / exp(1000) is one that was written too naively.
+        """
+        if "overflow" not in flags or "divide by zero" in flags:
+            self.notes.append(
+                f"forward gives NaN for inputs up to {reach:.0f}, such as log(0) or 0 · ∞; "
+                "right where it is finite"
+            )
+            return
         self.found(
             "nonfinite-forward",
             "",

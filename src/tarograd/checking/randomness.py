@@ -29,7 +29,11 @@ def reachable(*roots: Any) -> list[Any]:
         >>> reachable(noise) == [noise.rng]
         True
     """
-    found: list[Any] = []
+    return [x for x in objects(*roots) if isinstance(x, kinds())]
+
+
+def objects(*roots: Any) -> Iterator[Any]:
+    """Everything that `roots` hold or use by name, each thing once."""
     seen: set[int] = set()
     stack = list(roots)
     while stack and len(seen) < OBJECTS:
@@ -37,11 +41,9 @@ def reachable(*roots: Any) -> list[Any]:
         if isinstance(x, OPAQUE) or id(x) in seen:
             continue
         seen.add(id(x))
-        if isinstance(x, kinds()):
-            found.append(x)
-        else:
+        yield x
+        if not isinstance(x, kinds()):
             stack.extend(inside(x))
-    return found
 
 
 def inside(x: Any) -> Iterator[Any]:
@@ -60,7 +62,8 @@ def inside(x: Any) -> Iterator[Any]:
             except ValueError:  # a cell that is not filled yet
                 continue
         used = (x.__globals__.get(name) for name in x.__code__.co_names)
-        yield from (g for g in used if isinstance(g, (*kinds(), FunctionType, type)))
+        followed = (*kinds(), FunctionType, type)
+        yield from (g for g in used if isinstance(g, followed) or hasattr(g, "named_buffers"))
     elif isinstance(x, type):
         if x.__module__.partition(".")[0] not in ("builtins", "numpy", "torch", "jax"):
             yield from vars(x).values()

@@ -60,6 +60,8 @@ class LeafReport:
             sample, and NaN for the rest.
         uncertainty: the error bars of its elements.
         reason: why it can't be told.
+        float32: with `dtype="both"`, how many digits float32 keeps.
+        float32_expected: how many the rounding of the inputs to float32 leaves.
     """
 
     name: str
@@ -71,6 +73,8 @@ class LeafReport:
     numeric: Any = None
     uncertainty: Array | None = None
     reason: str = ""
+    float32: float | None = None
+    float32_expected: float | None = None
 
     @property
     def digits(self) -> float:
@@ -100,9 +104,18 @@ class LeafReport:
             return float(np.linalg.norm(a - n) / (np.linalg.norm(a) + np.linalg.norm(n)))
 
     @property
+    def figures(self) -> str:
+        """diff1 and diff2 as text, where there are any."""
+        if self.numeric is None:
+            return f"{'–':<8}  {'–':<8}"
+        return f"{self.diff1:.2e}  {self.diff2:.2e}"
+
+    @property
     def words(self) -> str:
         """What the textbook says to this `diff2`."""
         diff2 = self.diff2
+        if self.verdict == "right" and self._within_bars:
+            return "correct"  # two zeros, for one, which differ by rounding
         if self.verdict == "cannot tell" or (self.numeric is None and np.isnan(diff2)):
             return self.verdict
         if np.isnan(diff2):
@@ -112,6 +125,14 @@ class LeafReport:
         if diff2 > CHECK_AGAIN:
             return "please check again"
         return "correct" if diff2 < CORRECT else "close"
+
+    @property
+    def _within_bars(self) -> bool:
+        if self.numeric is None or self.analytic is None or self.uncertainty is None:
+            return False
+        known = ~np.isnan(self.numeric)
+        gaps = np.abs(self.analytic - self.numeric)[known]
+        return bool(np.all(gaps <= self.uncertainty[known]))
 
     def worst(self, count: int = SHOWN) -> list[Worst]:
         """The elements that differ most, worst first."""
@@ -155,7 +176,6 @@ class GradientReport:
     forwards: int = 0
     seconds: float = 0.0
     precision: str = "float64"
-    gaps: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return self.verdict == "right"
@@ -164,6 +184,12 @@ class GradientReport:
     def digits(self) -> float:
         """To how many digits every gradient agrees."""
         return min((leaf.digits for leaf in self.leaves.values()), default=0.0)
+
+    @property
+    def float32(self) -> float | None:
+        """How many digits float32 keeps in every leaf; None unless `dtype="both"`."""
+        kept = [leaf.float32 for leaf in self.leaves.values() if leaf.float32 is not None]
+        return min(kept, default=None)
 
     def raise_if_wrong(self) -> None:
         """Raise AssertionError with the report's text if a gradient is wrong."""
@@ -179,6 +205,8 @@ class GradientReport:
                 "error": leaf.error,
                 "bound": leaf.bound,
                 "digits": leaf.digits,
+                "float32": leaf.float32,
+                "float32_expected": leaf.float32_expected,
                 "diff1": leaf.diff1,
                 "diff2": leaf.diff2,
                 "reason": leaf.reason,
@@ -190,6 +218,7 @@ class GradientReport:
             "subject": self.subject,
             "verdict": self.verdict,
             "digits": self.digits,
+            "float32": self.float32,
             "causes": [vars(c) for c in self.causes],
             "leaves": leaves,
             "notes": self.notes,
@@ -202,6 +231,8 @@ class GradientReport:
 
     def __str__(self) -> str:
         lines = [f"{self.verdict.upper()}: the gradients of {self.subject}"]
+        if self.float32 is not None:
+            lines[0] += f", to {self.digits:.0f} digits (float64); float32 keeps {self.float32:.0f}"
         if self.verdict != "right":
             lines += _wrapped("", self._summary())
         for cause in self.causes[:3]:
@@ -245,10 +276,7 @@ class GradientReport:
             order = {"wrong": 0, "cannot tell": 1, "right": 2}
             leaves = sorted(leaves, key=lambda leaf: order[leaf.verdict])
         width = max(len(leaf.name) for leaf in leaves[:ROWS])
-        rows = [
-            f"  {leaf.name:<{width}}  {leaf.diff1:.2e}  {leaf.diff2:.2e}  {leaf.words}"
-            for leaf in leaves[:ROWS]
-        ]
+        rows = [f"  {leaf.name:<{width}}  {leaf.figures}  {leaf.words}" for leaf in leaves[:ROWS]]
         if len(leaves) > ROWS:
             rows.append(f"  … and {len(leaves) - ROWS} more, none worse")
         return [f"  {'':<{width}}  diff1     diff2     verdict", *rows]

@@ -79,7 +79,7 @@ def flat(arrays: tuple[Array, ...]) -> Array:
     """All elements of several arrays in one float vector."""
     parts = [np.asarray(a).reshape(-1) for a in arrays]
     whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    return whole.astype(np.float64)
+    return whole.astype(np.float64, copy=False)
 
 
 def split(vector: Array, like: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -87,6 +87,11 @@ def split(vector: Array, like: tuple[Array, ...]) -> tuple[Array, ...]:
     ends = np.cumsum([a.size for a in like])[:-1]
     parts = zip(np.split(vector, ends), like, strict=True)
     return tuple(part.reshape(a.shape).astype(a.dtype) for part, a in parts)
+
+
+def upstream_names(outputs: int) -> tuple[str, ...]:
+    """What the upstream gradients are called where they are inputs themselves."""
+    return ("upstream",) if outputs == 1 else tuple(f"upstream {i}" for i in range(outputs))
 
 
 def rms(x: Array) -> float:

@@ -82,6 +82,18 @@ def fields(x: Any) -> list[tuple[tuple[str, Any], Any]]:
     return [(("attr", k), v) for k, v in own]
 
 
+def parts(root: Any) -> Iterator[Any]:
+    """Everything inside an object, each thing once."""
+    seen: set[int] = set()
+    stack = [root]
+    while stack:
+        x = stack.pop()
+        if id(x) not in seen:
+            seen.add(id(x))
+            yield x
+            stack += [inner for _, inner in fields(x)]
+
+
 def is_array(x: Any) -> bool:
     """Whether it is a float array."""
     return isinstance(x, np.ndarray) and x.dtype.kind == "f"

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from tarograd.checking.adapters.objects import doubled, input_names, parameters_of
+from tarograd.checking.adapters.arguments import Arguments, needed, parameters_of
 from tarograd.checking.randomness import Randomness, reachable
 from tarograd.checking.subject import Array, Values
 
@@ -23,7 +24,7 @@ class FunctionSubject:
             its derivative; otherwise with the upstream gradient as first or last argument. For
             several float inputs a tuple.
         inputs: the arguments.
-        native: compute in the inputs' own dtypes, not in float64.
+        dtype: of the floats.
     """
 
     def __init__(
@@ -31,21 +32,41 @@ class FunctionSubject:
         f: Callable[..., Any],
         grad: Callable[..., Any],
         inputs: Sequence[Any],
-        native: bool = False,
+        dtype: DTypeLike = np.float64,
     ) -> None:
         self.f, self.grad = f, grad
         self.name = getattr(f, "__name__", type(f).__name__)
-        self.inputs = input_names(f, len(inputs))
-        given = [np.array(x) for x in inputs] if native else doubled(inputs)
-        self.values: dict[str, Array] = dict(zip(self.inputs, given, strict=True))
-        self.leaves = tuple(n for n in self.inputs if self.values[n].dtype.kind == "f")
+        self.arguments = Arguments(f, inputs, dtype)
+        self.values = self.arguments.values
+        self.inputs = tuple(self.values)
+        self.leaves = tuple(self.arguments.floats)
         self.notes: list[str] = []
         self._randomness = Randomness(reachable(f, grad))
-        arguments = parameters_of(grad)
-        self.takes_upstream = len(arguments) > len(inputs)
-        self.upstream_first = bool(arguments) and arguments[0].name in UPSTREAM
+        names = [p.name for p in parameters_of(grad)]
+        self.upstream_first = bool(names) and names[0] in UPSTREAM and len(names) > len(inputs)
+        further = needed(grad) > len(inputs) or any(n in UPSTREAM for n in names[len(inputs) :])
+        self.takes_upstream = self.upstream_first or further
         if not self.leaves:
             raise TypeError(f"{self.name}: none of the inputs is a float array to differentiate by")
+        try:
+            if len(self.leaves) > 1:
+                self._look()
+        finally:
+            self.release()
+
+    def _look(self) -> None:
+        """Leave out the inputs for which no gradient is given."""
+        run = self.fresh()
+        try:
+            outputs = run.forward({n: np.array(x) for n, x in self.values.items()})
+            found = run.backward(tuple(np.ones_like(y) for y in outputs))
+        except Exception:  # the check will meet it again, and tell
+            return
+        given = tuple(n for n in self.leaves if found[n] is not None)
+        if given:
+            absent = [n for n in self.leaves if n not in given]
+            self.notes += [f"{n}: grad gives no gradient for it; not checked" for n in absent]
+            self.leaves = given
 
     def fresh(self, values: Values | None = None, draw: int = 0) -> FunctionRun:
         """One use; a function has no state but its generators."""
@@ -70,7 +91,7 @@ class FunctionRun:
     def forward(self, values: Values) -> tuple[Array, ...]:
         """The outputs at `values`."""
         self.randomness.rewind()
-        self.given = [values[n] for n in self.subject.inputs]
+        self.values, self.given = values, self.subject.arguments.filled(values)
         y = self.subject.f(*self.given)
         self.outputs = (
             tuple(map(np.asarray, y)) if isinstance(y, tuple | list) else (np.asarray(y),)
@@ -87,18 +108,21 @@ class FunctionRun:
         else:
             returned = subject.grad(*self.given, c)
         if isinstance(returned, Mapping):
-            return {n: returned.get(n, returned.get(f"d{n}")) for n in subject.leaves}
-        if not isinstance(returned, tuple | list):
-            returned = (returned,)
-        names = subject.inputs if len(returned) == len(subject.inputs) else subject.leaves
-        found = dict(zip(names, returned, strict=False))
+            found = {n: returned.get(n, returned.get(f"d{n}")) for n in subject.leaves}
+        else:
+            parts = returned if isinstance(returned, tuple | list) else (returned,)
+            floats = subject.arguments.floats
+            names = subject.inputs if len(parts) == len(subject.inputs) else floats
+            found = dict(zip(names, parts, strict=False))
         if not subject.takes_upstream:
             found = {n: self._projected(n, a, upstream[0]) for n, a in found.items()}
         return {n: found.get(n) for n in subject.leaves}
 
     def _projected(self, name: str, claimed: Any, c: Array) -> Any:
         """A claimed gradient, derivative or Jacobian under the upstream gradient."""
-        x, y, a = self.subject.values[name], self.outputs[0], np.asarray(claimed)
+        if claimed is None:
+            return None
+        x, y, a = self.values[name], self.outputs[0], np.asarray(claimed)
         if y.size == 1:
             return a * c.reshape(-1)[0]
         if a.shape == y.shape + x.shape:

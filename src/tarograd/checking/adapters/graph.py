@@ -7,57 +7,19 @@ with one number as its loss can be checked to many digits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from tarograd.backward import backpropagate
-from tarograd.checking.adapters.objects import parameters_of
-from tarograd.checking.subject import Array, Values
+from tarograd.checking.adapters.arguments import parameters_of
+from tarograd.checking.adapters.replay import Recording, arrays_of, in_order
+from tarograd.checking.subject import Array, Values, flat, upstream_names
+from tarograd.derivatives import grad
 from tarograd.graph import Node, Operand, Primitive, context, topological_order
 from tarograd.tensor import Tensor
-
-Replay = Callable[..., Array]
-
-
-def _times(slope: Array) -> Replay:
-    return lambda x: x * slope
-
-
-def _share(equal: Array, axis: Any) -> Array:
-    return np.asarray(equal / np.sum(equal, axis=axis, keepdims=True))
-
-
-def _extreme(x: Array, y: Array, *, axis: Any = None, **_: Any) -> Replay:
-    """Max or min over axes: the elements that are it now keep their shares."""
-    whole = tuple(range(x.ndim)) if axis is None else axis
-    top = np.asarray(y).reshape(np.sum(x, axis=whole, keepdims=True).shape)
-    share = _share(x == top, whole)
-    return lambda x, **_: np.sum(x * share, axis=whole).reshape(np.shape(y))
-
-
-def _larger(a: Array, b: Array, y: Array) -> Replay:
-    first = np.where(a == b, 0.5, y == a)
-    return lambda a, b: first * a + (1 - first) * b
-
-
-def _clip(x: Array, y: Array, *, low: float, high: float) -> Replay:
-    inside = (low <= x) & (x <= high)
-    return lambda x, **_: np.where(inside, x, y)
-
-
-# How a primitive with branches is computed when it stays on those that it took: from its recorded
-# inputs and output to a function of new inputs.
-FROZEN: dict[str, Callable[..., Replay]] = {
-    "relu": lambda x, y: _times(x > 0),
-    "abs": lambda x, y: _times(np.sign(x)),
-    "maximum": _larger,
-    "minimum": _larger,
-    "clip": _clip,
-    "max": _extreme,
-    "min": _extreme,
-}
 
 
 class GraphSubject:
@@ -67,18 +29,29 @@ class GraphSubject:
         subject: a layer, a network (checked with its loss if targets are given), a primitive, or
             a function of Tensors.
         inputs: its inputs.
-        seed: of the masks that it draws.
+        dtype: of the floats.
+        order: 2 for the gradient's own gradient.
+        seed: of the masks that it draws, and of the upstream gradient of the second order.
     """
 
     takes_upstream = True
 
-    def __init__(self, subject: Any, inputs: Sequence[Any], seed: int = 0) -> None:
+    def __init__(
+        self,
+        subject: Any,
+        inputs: Sequence[Any],
+        dtype: DTypeLike = np.float64,
+        order: int = 1,
+        seed: int = 0,
+    ) -> None:
         self.seed = seed
         is_layer = hasattr(subject, "named_parameters")
-        self.layer = cast(Any, subject.astype(np.float64) if is_layer else None)
+        self.layer = cast(Any, subject.astype(dtype) if is_layer else None)
         self.name = _name(subject)
         self.compute: Callable[..., Any] = self.layer if is_layer else subject
         given = [np.asarray(x.value if isinstance(x, Operand) else x) for x in inputs]
+        if any(x.dtype.kind == "c" for x in given):
+            raise TypeError(f"{self.name}: complex numbers have no gradient here; use real ones")
         differentiated = len(given)
         if hasattr(self.layer, "objective"):
             given[:1] = [self.layer.read(x) for x in given[:1]]
@@ -88,19 +61,28 @@ class GraphSubject:
         self.values: dict[str, Array] = {}
         floats = []
         for i, (name, x) in enumerate(zip(self.inputs, given, strict=True)):
-            self.values[name] = np.array(x, np.float64 if x.dtype.kind == "f" else None)
+            self.values[name] = np.array(x, dtype if x.dtype.kind == "f" else None)
             if x.dtype.kind == "f" and i < differentiated:
                 floats.append(name)
         self.parameters = self.layer.named_parameters() if self.layer is not None else {}
         self.values |= {n: np.array(p.value) for n, p in self.parameters.items()}
         self.leaves = (*self.parameters, *floats)
         self.notes: list[str] = []
+        self.upstream: tuple[str, ...] = ()
         if not self.leaves:
             listed = ", ".join(f"{x.dtype} {x.shape}" for x in given) or "none"
             raise TypeError(
                 f"check_gradients({self.name}): nothing to differentiate: no parameter, and no "
                 f"float among the inputs ({listed}); whole numbers are data, write x.astype(float)"
             )
+
+        if order == 2:
+            outputs, random = GraphRun(self, 0).forward(self.values), np.random.default_rng(seed)
+            self.upstream = upstream_names(len(outputs))
+            for n, y in zip(self.upstream, outputs, strict=True):
+                self.values[n] = random.normal(size=y.shape).astype(y.dtype)
+            self.inputs = (*self.inputs, *self.upstream)
+            self.leaves = (*self.leaves, *self.upstream)
 
     def fresh(self, values: Values | None = None, draw: int = 0) -> GraphRun:
         """One use."""
@@ -116,15 +98,32 @@ class GraphSubject:
             np.allclose(a, b, rtol=1e-12, atol=0, equal_nan=True)
             for a, b in zip(before, again, strict=True)
         )
-        return replay if same else None
+        return replay if same and not self._holds_constants(run, values, before) else None
+
+    def _holds_constants(self, run: GraphRun, values: Values, before: tuple[Array, ...]) -> bool:
+        """Whether something was computed past the graph, so that a replay would leave it as it is.
+
+        Very near by, on the same branches, the replay then gives other outputs than the subject.
+        """
+        random, near = np.random.default_rng(0), dict(values)
+        for n in self.leaves:
+            near[n] = values[n] * (1 + 1e-6 * random.standard_normal(values[n].shape))
+        with np.errstate(all="ignore"):
+            there = GraphRun(self, run.draw).forward(near)
+            replayed = Recording(run.outputs, run.leaves, through=True)(near)
+            if any(a.shape != b.shape for a, b in zip(there, before, strict=True)):
+                return True
+            y, now, then = (flat(parts) for parts in (before, there, replayed))
+            moved, apart = np.linalg.norm(now - y), np.linalg.norm(now - then)
+            return bool(apart > 1e-2 * moved + 1e-13 * np.linalg.norm(y))
 
     def parts(self, values: Values, draw: int) -> Iterator[NodeSubject]:
         """Each node of the graph as a subject of its own, with the inputs that it has there."""
         run = GraphRun(self, draw)
         run.forward(values)
-        for x in _order(run.outputs):
+        for x in in_order(run.outputs):
             if x.node is not None and x.node.primitive.vjp and x.node.inputs:
-                part = NodeSubject(x.node)
+                part = NodeSubject(x.node, {id(t): n for n, t in run.leaves.items()})
                 if part.leaves:
                     yield part
 
@@ -149,16 +148,41 @@ class GraphRun:
         for name in subject.inputs:
             if name in subject.leaves:
                 self.leaves[name] = Tensor(np.array(values[name]))
-            given.append(self.leaves.get(name, values[name]))
+            if name not in subject.upstream:
+                given.append(self.leaves.get(name, values[name]))
         with context(recording=True, seed=(subject.seed + self.draw) % 2**64, step=0):
-            y = subject.compute(*given)
-        self.outputs = list(y) if isinstance(y, tuple | list) else [y]
-        for t in self.outputs:
-            if not isinstance(t, Tensor):
-                raise TypeError(
-                    f"check_gradients: a {type(t).__name__} came out, a Tensor is needed"
-                )
+            y = self._computed(given)
+            self.outputs = list(y) if isinstance(y, tuple | list) else [y]
+            for t in self.outputs:
+                if not isinstance(t, Tensor):
+                    raise TypeError(
+                        f"check_gradients: a {type(t).__name__} came out, a Tensor is needed"
+                    )
+            if subject.upstream:
+                self.outputs = self._firstin_order([self.leaves[n] for n in subject.upstream])
         return tuple(np.asarray(t.value) for t in self.outputs)
+
+    def _computed(self, given: list[Any]) -> Any:
+        try:
+            return self.subject.compute(*given)
+        except (AttributeError, TypeError) as error:
+            if self.subject.layer is not None:
+                raise
+            raise TypeError(
+                f"{self.subject.name}: {error}. It was called with Tensors, as no gradient was "
+                "given. For a function of NumPy arrays say what to check: grad=its_gradient, or "
+                "grad=True if it returns its value and its gradient"
+            ) from error
+
+    def _firstin_order(self, upstream: list[Tensor]) -> list[Tensor]:
+        """The gradients, as Tensors that can be differentiated again."""
+        wanted = [x for n, x in self.leaves.items() if n not in self.subject.upstream]
+        sums: list[Tensor | None] = [None] * len(wanted)
+        for y, c in zip(self.outputs, upstream, strict=True):
+            for i, g in enumerate(grad(y, wanted, c)):
+                before = sums[i]
+                sums[i] = g if before is None else before + g
+        return [g for g in sums if g is not None]
 
     def backward(self, upstream: tuple[Array, ...]) -> dict[str, Any]:
         """Backpropagate through the recorded graph."""
@@ -179,51 +203,23 @@ class GraphRun:
         """Masks are functions of a seed; nothing moves on."""
 
 
-class Recording:
-    """A recorded graph, computed again at other values on the branches that it took."""
-
-    def __init__(self, outputs: list[Any], leaves: dict[str, Tensor]) -> None:
-        self.names = {id(x): n for n, x in leaves.items()}
-        self.order = _order(outputs)
-        self.outputs = outputs
-        self.steps: list[Replay | None] = [self._step(x) for x in self.order]
-
-    def _step(self, x: Operand) -> Replay | None:
-        """How a value is computed again; None if it stays."""
-        node = x.node
-        if node is None or not node.inputs or node.primitive.vjp is None:
-            return None
-        frozen = FROZEN.get(node.primitive.name)
-        if frozen is None:
-            return node.primitive.forward
-        return frozen(*_arrays(node), x.value, **node.attributes)
-
-    def __call__(self, values: Values) -> tuple[Array, ...]:
-        """The outputs at `values`."""
-        now: dict[int, Any] = {}
-        for x, step in zip(self.order, self.steps, strict=True):
-            if id(x) in self.names:
-                now[id(x)] = values[self.names[id(x)]]
-            elif step is None or x.node is None:
-                now[id(x)] = x.value
-            else:
-                given = [now[id(i)] if isinstance(i, Operand) else i for i in x.node.inputs]
-                now[id(x)] = step(*given, **x.node.attributes)
-        return tuple(np.asarray(now[id(y)]) for y in self.outputs)
-
-
 class NodeSubject:
-    """One node of a graph: its primitive, with the inputs that it has in its place."""
+    """One node of a graph: its primitive, with the inputs that it has in its place.
+
+    Args:
+        node: the node.
+        names: of the leaves of the graph, by their ids.
+    """
 
     takes_upstream = True
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, names: Mapping[int, str]) -> None:
         self.node, rules = node, node.primitive.vjp
         self.name = ".".join(
             filter(None, [node.group.path() if node.group else "", node.primitive.name])
         )
-        self.inputs = tuple(f"x{i}" for i in range(len(node.inputs)))
-        self.values = {n: np.array(x) for n, x in zip(self.inputs, _arrays(node), strict=True)}
+        self.inputs = _names_in(node, names)
+        self.values = {n: np.array(x) for n, x in zip(self.inputs, arrays_of(node), strict=True)}
         self.leaves = tuple(
             n
             for i, n in enumerate(self.inputs)
@@ -276,15 +272,21 @@ class NodeRun:
         """A node draws nothing."""
 
 
-def _order(outputs: list[Any]) -> list[Operand]:
-    seen: dict[int, Operand] = {}
-    for y in outputs:
-        seen |= {id(x): x for x in topological_order(y) if id(x) not in seen}
-    return list(seen.values())
-
-
-def _arrays(node: Node) -> list[Any]:
-    return [x.value if isinstance(x, Operand) else x for x in node.inputs]
+def _names_in(node: Node, names: Mapping[int, str]) -> tuple[str, ...]:
+    """What the inputs of a node are called: as the leaves that they are, or as in its rule."""
+    rules = node.primitive.vjp
+    rule: Any = next(filter(None, rules), None) if isinstance(rules, tuple) else rules
+    numbered = [f"x{i}" for i in range(len(node.inputs))]
+    arguments = [p.name for p in parameters_of(rule)][2:]  # after the upstream and the output
+    called = arguments if len(arguments) == len(numbered) else numbered
+    found = [
+        names.get(id(x), name).rpartition(".")[2]
+        for x, name in zip(node.inputs, called, strict=True)
+    ]
+    for choice in (found, called):
+        if len(set(choice)) == len(choice):
+            return tuple(choice)
+    return tuple(numbered)
 
 
 def _locked(x: Array) -> Array:

@@ -2,36 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from tarograd.checking.adapters.objects import input_names
-from tarograd.checking.subject import Array, Values
+from tarograd.checking.adapters.arguments import is_setting, parameters_of
+from tarograd.checking.subject import Array, Values, upstream_names
 
 
 class JaxSubject:
-    """A function of JAX arrays, in float64.
+    """A function of JAX arrays, and of dicts and lists of them, in float64.
 
     Args:
         subject: the function.
         inputs: its arguments; whole numbers are data.
+        dtype: of the floats.
+        order: 2 for the gradient's own gradient.
+        seed: of the upstream gradient in which the second order is taken.
     """
 
     takes_upstream = True
 
-    def __init__(self, subject: Callable[..., Any], inputs: Sequence[Any]) -> None:
-        self.compute = subject
+    def __init__(
+        self,
+        subject: Callable[..., Any],
+        inputs: Sequence[Any],
+        dtype: DTypeLike = np.float64,
+        order: int = 1,
+        seed: int = 0,
+    ) -> None:
+        import jax
+
+        self.compute, self.double = subject, np.dtype(dtype) == np.float64
         self.name = str(getattr(subject, "__name__", None) or type(subject).__name__)
-        self.inputs = input_names(subject, len(inputs))
-        given = [np.array(x) for x in inputs]
-        self.values: dict[str, Array] = {
-            n: x.astype(np.float64) if x.dtype.kind == "f" else x
-            for n, x in zip(self.inputs, given, strict=True)
-        }
+        names = [p.name for p in parameters_of(subject)]
+        names += [f"x{i}" for i in range(len(names), len(inputs))]
+        found, self.tree = jax.tree_util.tree_flatten_with_path(tuple(inputs))
+        self.slots: list[tuple[str, Any]] = []  # the name of an array, or a setting
+        self.values: dict[str, Array] = {}
+        for path, x in found:
+            steps = [str(getattr(key, "key", getattr(key, "idx", key))) for key in path[1:]]
+            name = ".".join([names[path[0].idx], *steps])
+            if is_setting(x) or _is_key(x):
+                self.slots.append(("", x))
+                continue
+            array = np.array(x)
+            if array.dtype.kind == "c":
+                raise TypeError(f"{name} is complex: check a function of its two parts, f(re, im)")
+            self.values[name] = array.astype(dtype) if _is_float(array) else array
+            self.slots.append((name, None))
+        self.inputs = tuple(self.values)
         self.leaves = tuple(n for n in self.inputs if self.values[n].dtype.kind == "f")
         self.notes: list[str] = []
+        self.upstream: tuple[str, ...] = ()
+        if not self.leaves:
+            raise TypeError(f"{self.name}: no float among the inputs; whole numbers are data")
+        if order == 2:
+            outputs, random = self.fresh().forward(self.values), np.random.default_rng(seed)
+            self.upstream = upstream_names(len(outputs))
+            for n, y in zip(self.upstream, outputs, strict=True):
+                self.values[n] = random.normal(size=y.shape).astype(y.dtype)
+            self.inputs = (*self.inputs, *self.upstream)
+            self.leaves = (*self.leaves, *self.upstream)
 
     def fresh(self, values: Values | None = None, draw: int = 0) -> JaxRun:
         """One use; a JAX function has no state."""
@@ -44,6 +78,27 @@ class JaxSubject:
     def release(self) -> None:
         """Nothing to put back."""
 
+    def outputs(self, values: Mapping[str, Any]) -> list[Any]:
+        """The float outputs at `values`, of which some may be traced."""
+        import jax
+
+        given = [values[n] if n else x for n, x in self.slots]
+        y = self.compute(*jax.tree_util.tree_unflatten(self.tree, given))
+        leaves: list[Any] = jax.tree_util.tree_leaves(y)
+        return [part for part in leaves if _is_float(part)]
+
+    def gradients(self, values: Mapping[str, Any]) -> list[Any]:
+        """The gradients of the first order, under the upstream gradient among the values."""
+        import jax
+
+        first = [n for n in self.leaves if n not in self.upstream]
+
+        def at(*floats: Any) -> list[Any]:
+            return self.outputs({**values, **dict(zip(first, floats, strict=True))})
+
+        _, pull = jax.vjp(at, *(values[n] for n in first))
+        return list(pull([values[n] for n in self.upstream]))
+
 
 class JaxRun:
     """One use of a JAX function."""
@@ -51,34 +106,34 @@ class JaxRun:
     def __init__(self, subject: JaxSubject) -> None:
         self.subject = subject
 
+    def _function(self, values: Mapping[str, Any]) -> list[Any]:
+        subject = self.subject
+        return subject.gradients(values) if subject.upstream else subject.outputs(values)
+
     def forward(self, values: Values) -> tuple[Array, ...]:
         """The outputs."""
-        self.values = {n: np.array(values[n]) for n in self.subject.inputs}
-        with _double():
-            y = self.subject.compute(*self._given(self.values))
-        self.single = not isinstance(y, tuple | list)
-        return (np.array(y),) if self.single else tuple(np.array(part) for part in y)
-
-    def _given(self, values: Values) -> list[Any]:
         import jax.numpy as jnp
 
-        return [jnp.asarray(values[n]) for n in self.subject.inputs]
+        with _precision(self.subject.double):
+            self.values: dict[str, Any] = {
+                n: jnp.asarray(np.array(values[n])) for n in self.subject.inputs
+            }
+            return tuple(np.array(y) for y in self._function(self.values))
 
     def backward(self, upstream: tuple[Array, ...]) -> dict[str, Any]:
         """What `jax.vjp` gives, which runs the custom rule."""
         import jax
         import jax.numpy as jnp
 
-        leaves, given = self.subject.leaves, dict(self.values)
-        with _double():
+        leaves = self.subject.leaves
+        with _precision(self.subject.double):
 
-            def at(*floats: Any) -> Any:
-                now = given | dict(zip(leaves, floats, strict=True))
-                return self.subject.compute(*(jnp.asarray(now[n]) for n in self.subject.inputs))
+            def at(*floats: Any) -> list[Any]:
+                return self._function({**self.values, **dict(zip(leaves, floats, strict=True))})
 
-            _, pull = jax.vjp(at, *(jnp.asarray(given[n]) for n in leaves))
-            c = jnp.asarray(upstream[0]) if self.single else tuple(map(jnp.asarray, upstream))
-            return {n: np.array(g) for n, g in zip(leaves, pull(c), strict=True)}
+            _, pull = jax.vjp(at, *(self.values[n] for n in leaves))
+            found = pull([jnp.asarray(c) for c in upstream])
+            return {n: np.array(g) for n, g in zip(leaves, found, strict=True)}
 
     def parameters(self) -> dict[str, Array]:
         """A function has none."""
@@ -88,12 +143,27 @@ class JaxRun:
         """JAX draws from explicit keys."""
 
 
-def _double() -> Any:
-    """A context in which JAX computes in float64."""
+def _is_float(x: Any) -> bool:
+    """Whether an array holds floats, JAX's short ones included."""
+    import jax
+
+    return bool(jax.numpy.issubdtype(x.dtype, jax.numpy.floating))
+
+
+def _is_key(x: Any) -> bool:
+    """Whether it is a typed random key."""
+    import jax
+
+    dtype = getattr(x, "dtype", None)
+    return dtype is not None and bool(jax.numpy.issubdtype(dtype, jax.dtypes.prng_key))
+
+
+def _precision(double: bool) -> Any:
+    """A context in which JAX computes in float64, or not."""
     import jax
 
     if hasattr(jax, "enable_x64"):
-        return jax.enable_x64(True)
+        return jax.enable_x64(double)
     from jax import experimental  # before JAX 0.8
 
-    return getattr(experimental, "enable_x64")()  # noqa: B009  # absent from newer versions
+    return getattr(experimental, "enable_x64")(double)  # noqa: B009  # absent from newer versions

@@ -1,15 +1,17 @@
-"""Any object with `forward` and `backward` on NumPy arrays."""
+"""Anything with a forward and a backward pass on NumPy arrays, in whichever style."""
 
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from tarograd.checking.adapters import discovery
+from tarograd.checking.adapters.arguments import Arguments
+from tarograd.checking.adapters.styles import Style
 from tarograd.checking.randomness import Randomness, reachable, same_state
 from tarograd.checking.subject import Array, Values
 
@@ -17,49 +19,30 @@ RESETS = ("zero_grad", "zero_grads", "zerograd", "clear_grads", "cleargrads", "r
 INPUT_GRADIENTS = ("dx", "dX", "grad_input", "dinputs", "dinput", "grad_x", "dout_x", "gx")
 
 
-def parameters_of(call: Callable[..., Any]) -> list[inspect.Parameter]:
-    """The positional parameters of a callable; none that can be known for a built-in one."""
-    try:
-        given = inspect.signature(call).parameters.values()
-    except (TypeError, ValueError):
-        return []
-    return [p for p in given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-
-
-def input_names(call: Callable[..., Any], count: int) -> tuple[str, ...]:
-    """Names for the arguments of forward: those that it has, else `x0`, `x1` and so on."""
-    names = [p.name for p in parameters_of(call)][:count]
-    return tuple(names + [f"x{i}" for i in range(len(names), count)])
-
-
-def doubled(values: Sequence[Any]) -> list[Array]:
-    """Copies of the inputs as arrays, short floats as float64."""
-    given = [np.array(x) for x in values]
-    return [x.astype(np.float64) if x.dtype.kind == "f" else x for x in given]
-
-
 class ObjectSubject:
     """An object of the user's, checked on copies of it.
 
     Args:
-        layer: the object. It is copied for each use, with float64 in place of its arrays.
-        inputs: the arguments of `forward`.
+        layer: the object. It is copied for each use, with our own arrays in place of its arrays.
+        style: how it is called.
+        inputs: the arguments of its forward pass.
         params: `{"W": "dW"}` where the names of the gradients are unusual.
-        native: compute in the arrays' own dtypes, not in float64.
+        dtype: of all floats in the copies.
     """
 
     def __init__(
         self,
         layer: Any,
+        style: Style,
         inputs: Sequence[Any],
         params: Mapping[str, str] | None = None,
-        native: bool = False,
+        dtype: DTypeLike = np.float64,
     ) -> None:
-        self.layer, self.native = layer, native
-        self.name = type(layer).__name__
-        self.inputs = input_names(layer.forward, len(inputs))
-        given = [np.array(x) for x in inputs] if native else doubled(inputs)
-        self.values: dict[str, Array] = dict(zip(self.inputs, given, strict=True))
+        self.layer, self.style, self.dtype = layer, style, np.dtype(dtype)
+        self.name, self.takes_upstream = style.name, style.takes_upstream
+        self.arguments = Arguments(style.signature, inputs, dtype)
+        self.values: dict[str, Array] = dict(self.arguments.values)
+        self.inputs = tuple(self.values)
         self.notes: list[str] = []
         self._generators = reachable(layer)
         self._randomness = Randomness(self._generators)
@@ -67,10 +50,11 @@ class ObjectSubject:
         self.draws = True
         self._places: dict[str, discovery.Place] = {}
         self._returned: dict[str, Any] = {}
-        arguments = parameters_of(layer.backward)
-        self.takes_upstream = bool(arguments) or not hasattr(layer.backward, "__code__")
-        self._positions = len([p for p in arguments if p.default is p.empty])
-        self._discover(params or {})
+        try:
+            self._discover(params or {})
+        except BaseException:  # also when the user stops it here
+            self.release()
+            raise
 
     def _first_pass(self) -> tuple[ObjectRun, Any]:
         """A forward and backward to look at; with all lengths equal where backward fails."""
@@ -112,7 +96,7 @@ class ObjectSubject:
         run, returned = self._first_pass()
         if isinstance(returned, Exception):
             returned = ()
-            self._returned = {n: None for n in self.inputs if self.values[n].dtype.kind == "f"}
+            self._returned = dict.fromkeys(self.arguments.floats)
         kept = {p: a for p, a in run.arrays.items() if discovery.get(run.layer, p) is a}
         found = list(discovery.by_hand(params)) or list(discovery.places(kept, run.layer))
         for place in found:
@@ -120,28 +104,45 @@ class ObjectSubject:
             if not discovery.is_array(array):
                 raise ValueError(f"params: {self.name} has no float array {place.name!r}")
             self._places[place.name] = place
-            source = discovery.get(self.layer, place.parameter) if self.native else array
-            self.values[place.name] = np.array(source, None if self.native else np.float64)
+            self.values[place.name] = np.array(array, self.dtype)
         rest = [p for p in kept if p not in {f.parameter for f in found}]
         self._match_returned(returned, run.layer, rest)
         self.leaves = (*self._returned, *self._places)
         if not self.leaves:
-            raise ValueError(
-                f"{self.name}: no gradient was found: backward returned {type(returned).__name__}"
-                f", and none stands beside {', '.join(map(discovery.name_of, kept)) or 'anything'}"
-                '. Say where they are: check_gradients(layer, x, params={"W": "dW"})'
+            raise ValueError(self._nothing_found(returned, kept))
+        self._note_the_rest(kept)
+
+    def _nothing_found(self, returned: Any, kept: Mapping[discovery.Path, Array]) -> str:
+        if not self.arguments.floats and not kept:
+            return (
+                f"{self.name}: nothing to differentiate: none of the inputs is an array of floats; "
+                "whole numbers are data, write 100.0 for 100 or x.astype(float)"
             )
-        for name in self.inputs:
-            if self.values[name].dtype.kind == "f" and name not in self.leaves:
+        beside = ", ".join(map(discovery.name_of, kept)) or "anything"
+        return (
+            f"{self.name}: no gradient was found: backward returned {type(returned).__name__}, and "
+            f"none stands beside {beside}. Say where they are: "
+            'check_gradients(layer, x, params={"W": "dW"})'
+        )
+
+    def _note_the_rest(self, kept: Mapping[discovery.Path, Array]) -> None:
+        """List what is not checked: float arrays for which no gradient was found."""
+        for name in self.arguments.floats:
+            if name not in self.leaves:
                 self.notes.append(f"{name}: backward gives no gradient for it; not checked")
-        known = {p.parameter for p in self._places.values()}
-        lost = [discovery.name_of(p) for p in rest if p not in known and kept[p].size > 1]
+        places = self._places.values()
+        known = {p.parameter for p in places} | {p.gradient for p in places}
+        lost = [
+            discovery.name_of(path)
+            for path, array in kept.items()  # a running mean is not as it was
+            if path not in known and array.size > 1 and np.array_equal(array, self._held[path])
+        ]
         if lost:
             self.notes.append(f"no gradient found for {', '.join(lost[:6])}; not checked")
 
     def _match_returned(self, returned: Any, layer: Any, rest: list[discovery.Path]) -> None:
         """Which leaf each thing that backward returned belongs to."""
-        floats = [n for n in self.inputs if self.values[n].dtype.kind == "f"]
+        floats = self.arguments.floats
         spare = [discovery.name_of(p) for p in rest]
         if isinstance(returned, Mapping):
             for name in (*floats, *self._places, *spare):
@@ -163,8 +164,7 @@ class ObjectSubject:
     def _claim(self, name: str, key: Any, rest: list[discovery.Path]) -> None:
         if name not in self.inputs and name not in self._places:
             path = next(p for p in rest if discovery.name_of(p) == name)
-            source = discovery.get(self.layer, path)
-            self.values[name] = np.array(source, None if self.native else np.float64)
+            self.values[name] = np.array(self._held[path], self.dtype)
             self._places[name] = discovery.Place(name, path, ())
         if name in self.inputs and self.values[name].dtype.kind != "f":
             return
@@ -202,15 +202,8 @@ class ObjectRun:
         self.arrays: dict[discovery.Path, Array] = {}
         for path, array in subject._held.items():
             new = values.get(by_path.get(path, ""), held[path] if held else array)
-            wide = new.dtype if subject.native else np.float64
-            self.arrays[path] = memo[id(array)] = np.array(new, wide)
-        try:
-            self.layer = copy.deepcopy(subject.layer, memo)
-        except (TypeError, NotImplementedError, AttributeError):  # locks, files and the like
-            self.layer = copy.copy(subject.layer)
-            for path, array in self.arrays.items():
-                if len(path) == 1:
-                    discovery.put(self.layer, path, array)
+            self.arrays[path] = memo[id(array)] = np.array(new, subject.dtype)
+        self.layer = duplicate(subject.layer, memo)
         self.randomness = Randomness([*clones, *subject._generators], draw if subject.draws else 0)
 
     def forward(self, values: Values) -> tuple[Array, ...]:
@@ -225,9 +218,9 @@ class ObjectRun:
                     discovery.put(self.layer, place.parameter, np.array(values[name]))
         if self.subject.draws:
             self.randomness.rewind()
-        y = self.layer.forward(*(values[n] for n in self.subject.inputs))
-        self.single = not isinstance(y, tuple | list)
-        return (np.asarray(y),) if self.single else tuple(np.asarray(part) for part in y)
+        self.given = self.subject.arguments.filled(values)
+        self.returned = self.subject.style.forward(self.layer, self.given)
+        return tuple(map(np.asarray, self.subject.style.outputs(self.returned)))
 
     def call_backward(self, upstream: tuple[Array, ...]) -> Any:
         """What backward returns; gradients that are meant to add up start from zero."""
@@ -240,12 +233,7 @@ class ObjectRun:
                 old = discovery.get(self.layer, place.gradient)
                 if isinstance(old, np.ndarray):
                     discovery.put(self.layer, place.gradient, np.zeros_like(old))
-        if not self.subject.takes_upstream:
-            return self.layer.backward()
-        if self.single:
-            return self.layer.backward(upstream[0])
-        several = self.subject._positions == len(upstream)
-        return self.layer.backward(*upstream) if several else self.layer.backward(upstream)
+        return self.subject.style.backward(self.layer, self.given, self.returned, upstream)
 
     def backward(self, upstream: tuple[Array, ...]) -> dict[str, Any]:
         """The gradients of all leaves, as the object gives them."""
@@ -269,3 +257,25 @@ class ObjectRun:
     def advance_generators(self) -> None:
         """Let the next draws be others."""
         self.randomness.advance()
+
+
+def duplicate(layer: Any, memo: dict[int, Any]) -> Any:
+    """A deep copy; what cannot be copied, such as a lock or an open file, is shared.
+
+    Args:
+        layer: what is copied.
+        memo: copies to be used for some of its parts, by the id of the part.
+    """
+    try:
+        return copy.deepcopy(layer, dict(memo))
+    except Exception:  # whatever a part's own way of being copied may raise
+        shared = {id(x): x for x in discovery.parts(layer) if not _copies(x)}
+        return copy.deepcopy(layer, memo | shared)
+
+
+def _copies(x: Any) -> bool:
+    try:
+        copy.copy(x)
+    except Exception:
+        return False
+    return True

@@ -1,0 +1,88 @@
+"""The arguments of a forward pass: arrays, and settings that are handed on as they are."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from tarograd.checking.subject import Array, Values
+
+
+def parameters_of(call: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The positional parameters of a callable; none that can be known for a built-in one."""
+    try:
+        given = inspect.signature(call).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p for p in given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+def needed(call: Callable[..., Any]) -> int:
+    """How many positional arguments a callable cannot do without."""
+    return len([p for p in parameters_of(call) if p.default is p.empty])
+
+
+class Arguments:
+    """What forward is called with.
+
+    Args:
+        call: the forward pass, whose parameters give the arrays their names.
+        inputs: arrays and numbers with a fraction are differentiated; arrays of whole numbers are
+            data; a flag, a whole number, a text, a dict and so on is a setting.
+        dtype: of the floats.
+
+    Raises:
+        TypeError: for complex numbers.
+
+    Example:
+        >>> given = Arguments(lambda x, train: x, [np.ones(2, np.float32), True], np.float64)
+        >>> given.values
+        {'x': array([1., 1.])}
+        >>> given.filled({"x": np.zeros(2)})
+        [array([0., 0.]), True]
+    """
+
+    def __init__(self, call: Callable[..., Any], inputs: Sequence[Any], dtype: DTypeLike) -> None:
+        names = [p.name for p in parameters_of(call)][: len(inputs)]
+        names += [f"x{i}" for i in range(len(names), len(inputs))]
+        self.values: dict[str, Array] = {}
+        self._order: list[tuple[str, Any]] = []
+        for name, x in zip(names, inputs, strict=True):
+            array = None if is_setting(x) else np.array(x)
+            if array is not None and array.dtype.kind == "c":
+                raise TypeError(
+                    f"{name} is complex: check a function of its two parts, "
+                    f"f(re, im) with {name} = re + 1j * im, where both are real"
+                )
+            if array is None or array.dtype.kind not in "fiub":
+                self._order.append((name, x))
+                continue
+            self.values[name] = array.astype(dtype) if array.dtype.kind == "f" else array
+            self._order.append((name, None))
+
+    @property
+    def floats(self) -> list[str]:
+        """The names of the float arrays."""
+        return [n for n, x in self.values.items() if x.dtype.kind == "f"]
+
+    def filled(self, values: Values) -> list[Any]:
+        """The arguments in their order, the arrays from `values`, the settings as copies."""
+        return [values[n] if n in self.values else _copied(x) for n, x in self._order]
+
+
+def is_setting(x: Any) -> bool:
+    """Whether an argument is neither an array nor a number with a fraction."""
+    return x is None or callable(x) or isinstance(x, bool | int | str | bytes | Mapping)
+
+
+def _copied(x: Any) -> Any:
+    """A copy, so that what a forward writes into a dict is not seen by the next one."""
+    try:
+        return copy.deepcopy(x)
+    except (TypeError, NotImplementedError):
+        return x
