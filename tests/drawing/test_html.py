@@ -198,6 +198,41 @@ def test_looking_into_an_edge(show: Open, by: str) -> None:
     assert "Click an operation" in details.inner_text()
 
 
+def test_what_has_not_come_back_is_not_seen(show: Open) -> None:
+    page = show(tg.draw(TWELVE["two-layer-net"]()))
+    seen = """() => [...document.querySelectorAll(".graph image, .graph .h")]
+        .map((e) => [e.classList.contains("g"), getComputedStyle(e).visibility])"""
+    page.keyboard.press("Home")
+    for _ in range(4):  # the boxes, forward
+        page.keyboard.press("ArrowRight")
+    before = page.evaluate(seen)
+    assert {tuple(one) for one in before} == {(False, "visible"), (True, "hidden")}
+    page.keyboard.press("End")
+    assert {tuple(one) for one in page.evaluate(seen)} == {(False, "visible"), (True, "visible")}
+
+
+def test_one_sample_of_a_batch_is_looked_at(show: Open) -> None:
+    rng = np.random.default_rng(0)
+    x = tg.Tensor(rng.normal(size=(12, 64)), "x")
+    page = show(tg.draw((x @ tg.Tensor(rng.normal(size=(64, 5)), "w")).sum()))
+    page.locator(".box.leaf", has_text="x").click()
+    details = page.get_by_role("region", name="Details")
+    whole = details.locator("image").evaluate_all("all => all.map((i) => i.getAttribute('href'))")
+    page.keyboard.press("s")
+    page.keyboard.press("End")
+    assert "[7] / 12" in details.inner_text()
+    places = details.locator("image").evaluate_all("all => all.map((i) => i.getAttribute('y'))")
+    assert places == [str(-88 * 7)] * 2  # of the value, and beside it of the derivative
+    assert whole != details.locator("image").evaluate_all("a => a.map((i) => i.href.baseVal)")
+    page.keyboard.press("Home")
+    assert "Slice" in details.inner_text()
+    assert "[" not in details.locator("output").inner_text()
+    page.locator(".box.leaf", has_text="w").click()
+    page.keyboard.press("s")
+    page.keyboard.press("ArrowRight")
+    assert "[:, 0] / 5" in details.inner_text()  # a column of the weights is an image
+
+
 def at_item(page: Page, key: str) -> None:
     """Move to an item of the outline with the arrow keys."""
     page.locator('[role="treeitem"][tabindex="0"]').focus()
@@ -218,7 +253,7 @@ def test_all_paths_and_their_sum(show: Open, by: str) -> None:
     else:
         page.keyboard.press("c")
     paths = page.locator("#paths").inner_text()
-    assert "4 paths" in paths
+    assert "Paths: 4" in paths
     products = [float(p) for p in re.findall(r"= (\S+)$", paths, re.M)]
     assert sum(products[:4]) == pytest.approx(products[4], rel=1e-3)
     assert products[4] == pytest.approx(1 + 1.5 * np.exp(0.5), rel=1e-3)

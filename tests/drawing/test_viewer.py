@@ -35,10 +35,6 @@ def test_a_script_is_readable(name: str) -> None:
     assert len((VIEWER / name).read_text("utf-8").splitlines()) <= 400
 
 
-def test_all_scripts_are_in_the_page() -> None:
-    assert {f.name for f in VIEWER.iterdir() if f.name.endswith(".js")} == set(SCRIPTS)
-
-
 def test_the_scripts_do_not_take_each_others_names() -> None:
     declared: list[str] = []
     for name in SCRIPTS:

@@ -24,6 +24,8 @@ SCRIPTS = (
     "outline.js", "page.js",
 )  # fmt: skip
 LANGUAGES = ("en", "zh-CN", "ja")
+# Imports and exports, for the scripts become one; comments and types, which are for readers.
+DROPPED = re.compile(r"(?m)^import .*\n|^export (?=\w)|^ *//.*\n|(?s:/\*\*.*?\*/) ?\n?")
 MOST = 3000  # operations in a page
 
 
@@ -39,7 +41,7 @@ def page(trace: Trace, levels: Arrangement, language: str | None = None) -> str:
         raise ValueError(f"language={language!r}: there are {', '.join(LANGUAGES)}")
     viewer = files("tarograd.drawing") / "viewer"
     parts = [(viewer / name).read_text(encoding="utf-8") for name in SCRIPTS]
-    modules = (re.sub(r"(?m)^import .*\n|^export (?=\w)", "", part) for part in parts)
+    modules = (DROPPED.sub("", part) for part in parts)
     script = '"use strict";\n' + "\n".join(modules)
     style = (viewer / "page.css").read_text(encoding="utf-8")
     words = {name: json.loads((viewer / f"{name}.json").read_text("utf-8")) for name in LANGUAGES}

@@ -15,6 +15,7 @@ from tarograd.graph import Array
 SMALL = 64  # elements whose true values a trace carries along
 SIDE = 28  # pixels along the longer side of an image
 BINS = 12
+SLICES = 8  # of a batch, that can be looked at one by one
 
 
 def short(x: float) -> str:
@@ -98,17 +99,57 @@ def _histogram(good: Array) -> list[int]:
 
 def _image(numbers: Array, scale: float) -> str:
     """The array as a picture: rows that are square images show the first of them."""
-    matrix = numbers.reshape(-1, numbers.shape[-1])
-    if numbers.ndim > 2:
-        matrix = numbers.reshape(-1, *numbers.shape[-2:])[0]
-    side = isqrt(matrix.shape[1])
-    if side * side == matrix.shape[1] and side >= 8:
-        matrix = matrix[0].reshape(side, side)
+    first = numbers[0] if numbers.ndim > 2 or _square(numbers.shape[-1]) else numbers
+    return _picture(_shrunk(_matrix(first)), scale)
+
+
+def slices(array: Any) -> dict[str, Any] | None:
+    """Pictures of the first `SLICES` rows of an array, one below the other in one image.
+
+    A row of 784 is shown as 28×28; so are the columns of the weights of a layer for such rows.
+
+    Returns:
+        `axis`, along which they lie, `count`, how many there are in all, `shown`, how many are in
+        the `image`; None for an array that has no rows.
+    """
+    numbers = np.asarray(array, dtype=np.float64)
+    if numbers.ndim < 2 or not numbers.size:
+        return None
+    axis = int(numbers.ndim == 2 and _square(len(numbers)) and not _square(numbers.shape[1]))
+    rows = numbers.T if axis else numbers
+    if len(rows) < 2:
+        return None
+    shown = [_shrunk(_matrix(row)) for row in rows[:SLICES]]
+    good = np.concatenate(shown)[np.isfinite(np.concatenate(shown))]
+    image = _picture(np.concatenate(shown), float(np.abs(good).max(initial=0.0)))
+    return {"axis": axis, "count": len(rows), "shown": len(shown), "image": image}
+
+
+def _square(n: int) -> bool:
+    """Whether so many numbers are likely an image."""
+    return n >= 64 and isqrt(n) ** 2 == n
+
+
+def _matrix(array: Array) -> Array:
+    """The first matrix in an array; a row as a square, if it is likely an image."""
+    if array.ndim < 2:
+        return array.reshape(isqrt(array.size) if _square(array.size) else 1, -1)
+    return array.reshape(-1, *array.shape[-2:])[0]
+
+
+def _shrunk(matrix: Array) -> Array:
+    """A matrix of at most `SIDE` rows and columns, each the mean of several."""
     for axis in (0, 1):
         step = -(-matrix.shape[axis] // SIDE)
         ends = np.arange(0, matrix.shape[axis], step)
         counts = np.diff(np.append(ends, matrix.shape[axis]))
-        matrix = np.add.reduceat(matrix, ends, axis) / (counts if axis else counts[:, None])
+        sums: Array = np.add.reduceat(matrix, ends, axis)
+        matrix = np.divide(sums, counts if axis else counts[:, None])
+    return matrix
+
+
+def _picture(matrix: Array, scale: float) -> str:
+    """A matrix as a PNG in base64; the largest absolute value is `scale`."""
     pixels = np.full(matrix.shape, 255, np.uint8)  # the last color says: not finite
     good = np.isfinite(matrix)
     pixels[good] = np.round(127 + 127 * np.clip(matrix[good] / (scale or 1), -1, 1))

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tarograd.drawing.numbers import summary
+from tarograd.drawing.numbers import slices, summary
 from tarograd.graph import Array
 
 FORMAT = "tarograd-trace"
@@ -269,5 +269,8 @@ class _Arrays:
             return None
         if id(array) not in self._places:  # the trace keeps its arrays alive, so ids are unique
             self._places[id(array)] = len(self.summaries)
-            self.summaries.append(summary(array))
+            found = summary(array)
+            if pictures := slices(array):
+                found["slices"] = pictures
+            self.summaries.append(found)
         return self._places[id(array)]

@@ -13,6 +13,9 @@ export const inspector = el("aside", { tabindex: "0", role: "region" });
 /** @param {string} name @param {string} value */
 const row = (name, value) => [el("dt", {}, name), el("dd", {}, value)];
 
+/** The numbers of an array, a row in a line. @param {(number|string)[]} data @param {number[]} shape */
+const rows = (data, shape) => data.map((x, i) => short(Number(x)) + ((i + 1) % shape[shape.length - 1] ? "  " : "\n")).join("");
+
 /** Show what is known of the selected value, node or box. */
 export function inspect() {
   const { selected, opened } = state, at = Number((selected ?? "").replace(/\D+/, ""));
@@ -35,7 +38,7 @@ function inspectValue(at) {
   const parts = [el("h2", {}, nameOf(at))], drawings = /** @type {((i: number) => void)[]} */ ([]);
   const slices = [value.array, value.gradient].map((array) => (array === null ? null : trace.arrays[array].slices)).find((x) => x);
   if (slices) {
-    const choose = el("input", { type: "range", min: -1, max: slices.images.length - 1, value: -1, id: "slice", "aria-label": words.slice, oninput: () => drawings.forEach((f) => f(choose.valueAsNumber)) });
+    const choose = el("input", { type: "range", min: -1, max: slices.shown - 1, value: -1, id: "slice", "aria-label": words.slice, oninput: () => drawings.forEach((f) => f(choose.valueAsNumber)) });
     const place = slices.axis ? ":, " : "";
     drawings.push((i) => (which.textContent = i < 0 ? words.whole : `[${place}${i}] / ${slices.count}`));
     parts.push(el("label", {}, `${words.slice} `, choose, " ", which));
@@ -46,7 +49,7 @@ function inspectValue(at) {
     if (about?.shape.length) {
       list.append(...row(words.shape, `${about.shape.join("×")} ${about.dtype}`), ...row(words.norm, String(about.norm)));
       if (about.min !== null) list.append(...row(words.range, `${short(Number(about.min))} … ${short(Number(about.max))}`));
-      if (about.data) list.append(...row(words.numbers, about.data.map((x) => short(Number(x))).join("  ")));
+      if (about.data) list.append(...row(words.numbers, rows(about.data, about.shape)));
     } else if (about?.data && !state.given.size) list.append(...row(words.exact, String(about.data[0])));
     parts.push(list);
     if (about) parts.push(...pictures(about, title, drawings));
@@ -67,17 +70,12 @@ function inspectValue(at) {
  * @param {import("./model.js").Summary} about @param {string} title @param {((i: number) => void)[]} drawings
  */
 function pictures(about, title, drawings) {
-  const panel = (/** @type {string} */ kind) => {
-    const drawn = make("svg", { viewBox: "0 0 160 92", class: "large", role: "img", "aria-label": `${title}, ${kind}` });
-    return drawn;
-  };
+  const panel = (/** @type {string} */ kind) => make("svg", { viewBox: "0 0 160 92", class: "large", role: "img", "aria-label": `${title}, ${kind}` });
   const found = [];
   if (about.image || about.slices) {
-    const drawn = panel(words.image), images = about.slices?.images ?? [];
-    drawings.push((i) => {
-      const image = images[i] ?? about.image;
-      drawn.replaceChildren(...(image ? [picture({ image, histogram: [] }, 80, 2, 88)] : []));
-    });
+    const drawn = panel(words.image), { image, slices } = about;
+    drawings.push((i) => drawn.replaceChildren(
+      ...(slices && i >= 0 ? [slice(slices, i)] : image ? [picture({ image, histogram: [] }, 80, 2, 88)] : [])));
     found.push(drawn);
   }
   if (about.histogram?.length) {
@@ -86,6 +84,16 @@ function pictures(about, title, drawings) {
     found.push(drawn);
   }
   return found;
+}
+
+/**
+ * One of the pictures that stand one below the other in an image.
+ * @param {NonNullable<import("./model.js").Summary["slices"]>} slices @param {number} i
+ */
+function slice({ image, shown }, i) {
+  const window = make("svg", { x: 36, y: 2, width: 88, height: 88 });
+  window.append(make("image", { y: -88 * i, width: 88, height: 88 * shown, preserveAspectRatio: "none", href: `data:image/png;base64,${image}` }));
+  return window;
 }
 
 /** @param {string} expression */
@@ -116,6 +124,6 @@ export function follow(at) {
   });
   const sum = live ? [el("p", { class: "rule" }, `Σ = ${short(products.reduce((a, b) => a + b, 0))}`)] : [];
   show();
-  const count = `${paths.length}${walk.length ? "+" : ""} ${words.paths}`;
+  const count = `${words.paths}: ${paths.length}${walk.length ? "+" : ""}`;
   document.getElementById("paths")?.replaceChildren(el("h3", {}, count), el("ol", {}, ...lines), ...sum);
 }

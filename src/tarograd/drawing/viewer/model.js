@@ -5,7 +5,7 @@ import { computable, compute, short } from "./calculus.js";
  * The parts of the trace that the page reads; `trace.schema.json` describes all of it.
  * @typedef {{shape: number[], dtype: string, norm: number|string, min: number|string|null,
  *   max: number|string|null, finite: number, data?: (number|string)[], image?: string|null,
- *   histogram?: number[], slices?: {axis: number, count: number, images: string[]}}} Summary
+ *   histogram?: number[], slices?: {axis: number, count: number, shown: number, image: string}}} Summary
  * @typedef {{kind: string, name: string|null, array: number, gradient: number|null,
  *   node: number|null, home: number}} Value
  * @typedef {{value: number, node: number, port: number, gradient: number|null}} Use

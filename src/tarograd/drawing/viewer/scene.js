@@ -80,7 +80,9 @@ function drawSide(group, side, x, y, kind) {
   const named = side.finite ? kind : `${kind} e`, pictured = side.image || side.histogram.length;
   const add = (/** @type {SVGElement} */ element) => (fulls.set(element, side.full), group.append(element));
   if (pictured) {
-    add(picture(side, x, kind === "g" ? y + LINE * (side.lines.length - 1) + 6 : y - LINE + 4));
+    const drawn = picture(side, x, kind === "g" ? y + LINE * (side.lines.length - 1) + 6 : y - LINE + 4);
+    drawn.classList.add(kind);
+    add(drawn);
     if (kind !== "g") y += THUMB + 4;
   }
   side.lines.forEach((text, i) => add(make("text", { x, y: y + LINE * i, class: i || pictured ? `${named} s` : named }, text)));
@@ -96,7 +98,7 @@ export function picture(side, x, y, size = THUMB) {
   const most = Math.max(...side.histogram, 1), step = (size * 4) / 3 / side.histogram.length;
   const bars = side.histogram.map((n, i) =>
     n ? `M${x - (size * 2) / 3 + (i + 0.5) * step} ${y + size}v${(-size * n) / most}` : "");
-  return make("path", { class: "f h", d: bars.join(""), "stroke-width": Math.max(step - 0.6, 0.5) });
+  return make("path", { class: "h", d: bars.join(""), "stroke-width": Math.max(step - 0.6, 0.5) });
 }
 
 /**

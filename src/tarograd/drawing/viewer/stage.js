@@ -18,7 +18,7 @@ const EARLY = 300; // pixels around the window
 const FRAME = 8; // milliseconds of each frame for what comes near
 const SETTLE = 160; // milliseconds after which a moved picture is drawn sharp
 const MAP = 180; // pixels, the longer side of the map
-const READABLE = 0.6; // the scale in which a large picture is first shown
+const READABLE = 0.5; // the scale in which a large picture is first shown
 
 export const view = { x: 0, y: 0, k: 1 };
 /** @type {import("./model.js").Scene} */
