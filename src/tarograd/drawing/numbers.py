@@ -134,7 +134,8 @@ def _matrix(array: Array) -> Array:
     """The first matrix in an array; a row as a square, if it is likely an image."""
     if array.ndim < 2:
         return array.reshape(isqrt(array.size) if _square(array.size) else 1, -1)
-    return array.reshape(-1, *array.shape[-2:])[0]
+    first: Array = array.reshape(-1, *array.shape[-2:])[0]
+    return first
 
 
 def _shrunk(matrix: Array) -> Array:
