@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.alike import Spot
 from tarograd.compiler.llvm.operations import EMITTERS, unified
+from tarograd.compiler.llvm.share import Share
 from tarograd.compiler.llvm.words import (
     I8,
     I32,
@@ -44,12 +45,14 @@ class Elements:
         plan: where the arrays are.
         arrays: the addresses of the arrays, by their places.
         known: elements that have been computed here, by value and index.
+        share: which part of the work the emitted function does.
         kernel: the one that is being emitted.
     """
 
     b: Any
     plan: Plan
     arrays: dict[Spot, Any]
+    share: Share
     known: dict[Any, Any] = field(default_factory=dict)
     kernel: Kernel | None = None
 

@@ -12,16 +12,17 @@ from tarograd.compiler.llvm.elements import ONE, Elements, Place
 from tarograd.compiler.llvm.operations import EMITTERS, converted
 from tarograd.compiler.llvm.philox import draw_kernel
 from tarograd.compiler.llvm.product import product_kernel
+from tarograd.compiler.llvm.share import Share
 from tarograd.compiler.llvm.skip import visits_kernel
 from tarograd.compiler.llvm.turn import is_turn, turn_kernel
 from tarograd.compiler.llvm.words import (
+    I64,
     POINTER,
     accumulate,
     across,
     below,
     constant,
     lanes,
-    loop,
     splat,
     type_of,
 )
@@ -35,14 +36,21 @@ Dims = tuple[int, ...]
 
 def emit_kernel(
     module: Any, plan: Plan, kernel: Kernel, name: str, target: Any, spots: list[Spot]
-) -> Any:
-    """Write the function of a kernel; its arguments are the addresses of its arrays."""
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER] * len(spots)), name)
+) -> tuple[Any, int]:
+    """Write the function of a kernel, and count its units.
+
+    Its arguments are the addresses of its arrays, and which of its units it is to do: from the
+    first to before the last.
+    """
+    kinds = [*[POINTER] * len(spots), I64, I64]
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
     function.linkage = "internal"
-    for argument in function.args:
+    *arrays, first, last = function.args
+    for argument in arrays:
         argument.add_attribute("noalias")
     b = ir.IRBuilder(function.append_basic_block("entry"))
-    elements = Elements(b, plan, dict(zip(spots, function.args, strict=True)))
+    share = Share(first, last)
+    elements = Elements(b, plan, dict(zip(spots, arrays, strict=True)), share)
     elements.kernel = kernel
     emit = {"loop": _loop, "reduce": _reduce, "draw": draw_kernel, "visits": visits_kernel}.get(
         kernel.kind
@@ -52,12 +60,7 @@ def emit_kernel(
     elif 0 not in kernel.shape:
         emit(elements, kernel)
     b.ret_void()
-    return function
-
-
-def block_names(plan: Plan) -> list[str]:
-    """The blocks of memory in which the arrays lie."""
-    return ["state", "scratch", *plan.external.values()]
+    return function, share.units
 
 
 def _needs_single(v: Value, plan: Plan) -> bool:
@@ -80,16 +83,16 @@ def _loop(e: Elements, kernel: Kernel) -> None:
     if any(_needs_single(v, e.plan) for v in kernel.values):
         wide = 1
     with ExitStack() as stack:
-        places = _nest(e.b, stack, kernel.shape, wide)
+        places = _nest(e, stack, kernel.shape, wide)
         e.known.clear()
         e.finish(places)
 
 
-def _nest(b: Any, stack: ExitStack, dims: Dims, wide: int) -> list[Place]:
+def _nest(e: Elements, stack: ExitStack, dims: Dims, wide: int) -> list[Place]:
     places = []
     for axis, n in enumerate(dims):
         step = wide if axis == len(dims) - 1 else 1
-        places.append(Place(stack.enter_context(loop(b, n, step)), step))
+        places.append(Place(stack.enter_context(e.share.loop(e.b, n, step)), step))
     return places
 
 
@@ -125,7 +128,7 @@ def _reduce(e: Elements, kernel: Kernel) -> None:
         places: dict[int, Place] = {}
         for i in kept:
             step = wide if i == last else 1
-            places[i] = Place(stack.enter_context(loop(b, x.shape[i], step)), step)
+            places[i] = Place(stack.enter_context(e.share.loop(b, x.shape[i], step)), step)
         start = splat(b, constant(_identity(v), kind), wide)
         (total,) = _inner(e, x, v, list(axes), places, [start], wide, combine)
         if last in axes:

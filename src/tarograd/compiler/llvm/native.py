@@ -12,11 +12,16 @@ import numpy as np
 from llvmlite import binding
 
 from tarograd.compiler.llvm import text as ir
-from tarograd.compiler.llvm.ahead import fetch
-from tarograd.compiler.llvm.alike import Spot, described
+from tarograd.compiler.llvm.alike import described
 from tarograd.compiler.llvm.cache import cached, user_folder
-from tarograd.compiler.llvm.kernels import block_names, emit_kernel
-from tarograd.compiler.llvm.words import I8, I64, POINTER, index
+from tarograd.compiler.llvm.kernels import emit_kernel
+from tarograd.compiler.llvm.steps import FED, LOOP, SHARED_LOOP, Call, Steps, block_names
+from tarograd.compiler.llvm.team import (
+    memory_address,
+    team_memory,
+    threads_possible,
+    together,
+)
 from tarograd.compiler.plan import ALIGNMENT, Buffer, Plan
 from tarograd.compiler.program import Program, Value
 from tarograd.compiler.skipping import skip_zeros
@@ -24,9 +29,7 @@ from tarograd.compiler.trace import Untraceable
 from tarograd.graph import Array
 from tarograd.version import __version__
 
-LOOP = "tarograd_run"
 OPTIMIZED = 2  # LLVM's name of how much it thinks about the machine code
-FED = ("batch", "step", "lr")  # the inputs that change from step to step
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,12 @@ def narrowed(bits: int) -> Target:
     return Target(128, 16, "", "x86-64")
 
 
-def emit(plan: Plan, target: Target) -> Any:
-    """The module: a function for each kernel, and the loop over steps that calls them."""
+def emit(plan: Plan, target: Target, shared: bool = False) -> tuple[Any, int]:
+    """The module: a function for each kernel, and the loops over steps that call them.
+
+    Returns:
+        the module, and the number of phases in a step that is shared by several threads.
+    """
     module = ir.Module("tarograd")
     module.triple = binding.get_process_triple()
     known: dict[Any, Any] = {}
@@ -95,76 +102,11 @@ def emit(plan: Plan, target: Target) -> Any:
         if key not in known:
             name = f"kernel{i}_{kernel.kind}"
             known[key] = emit_kernel(module, plan, kernel, name, target, spots)
-        calls.append((known[key], spots))
-    _emit_loop(module, plan, calls)
-    return module
-
-
-def _emit_loop(module: Any, plan: Plan, calls: list[tuple[Any, list[Spot]]]) -> None:
-    """run(steps, blocks…, batches, step numbers, learning rates, losses): no Python in between."""
-    names = block_names(plan)
-    kinds = [I64, *[POINTER] * (len(names) + len(FED) + 1)]
-    loop = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), LOOP)
-    steps, *rest = loop.args
-    blocks, fed, losses = rest[: len(names)], rest[len(names) : -1], rest[-1]
-    entry, head, done = (loop.append_basic_block(n) for n in ("entry", "head", "done"))
-    b = ir.IRBuilder(entry)
-    b.branch(head)
-    b.position_at_end(head)
-    i = b.phi(I64)
-    i.add_incoming(index(0), entry)
-    for name, source in zip(FED, fed, strict=True):
-        if name in plan.program.inputs and len(plan.program.inputs[name].shape) <= 1:
-            v = plan.program.inputs[name]
-            nbytes = int(np.prod(v.shape)) * v.dtype.itemsize
-            start = b.gep(source, [b.mul(i, index(nbytes))], source_etype=I8)
-            _copy(b, _address(b, plan, v, blocks[0]), start, nbytes)
-    known = dict(zip(names, blocks, strict=True))
-    for n, (function, spots) in enumerate(calls):
-        fetch(b, plan, known, fed[0], i, steps, (n, len(calls)))
-        b.call(function, [b.gep(known[n], [index(at)], source_etype=I8) for n, at in spots])
-    first = next(iter(plan.program.outputs.values()))
-    for new, old in plan.copies:
-        size = _span(plan, old)
-        buffer = plan.buffers[id(new)]
-        _copy(
-            b,
-            _address(b, plan, old, blocks[0]),
-            _address(b, plan, new, blocks[names.index(buffer.block)]),
-            size,
-        )
-    if "loss" in plan.program.outputs and not first.shape:
-        width = first.dtype.itemsize
-        place = b.gep(losses, [b.mul(i, index(width))], source_etype=I8)
-        block = blocks[names.index(plan.buffers[id(first)].block)]
-        _copy(b, place, _address(b, plan, first, block), width)
-    following = b.add(i, index(1))
-    i.add_incoming(following, b.block)
-    b.cbranch(b.icmp_unsigned("<", following, steps), head, done)
-    b.position_at_end(done)
-    b.ret_void()
-
-
-def _address(b: Any, plan: Plan, v: Value, block: Any) -> Any:
-    return b.gep(block, [index(plan.buffers[id(v)].offset)], source_etype=I8)
-
-
-def _span(plan: Plan, v: Value) -> int:
-    """The bytes of an array with its padding."""
-    strides = plan.buffers[id(v)].strides
-    if not strides:
-        return v.dtype.itemsize
-    row = -(-v.shape[-1] // plan.buffers[id(v)].lanes) * plan.buffers[id(v)].lanes
-    return (v.shape[0] * strides[0] if len(strides) > 1 else row) * v.dtype.itemsize
-
-
-def _copy(b: Any, to: Any, source: Any, nbytes: int) -> None:
-    name = "llvm.memcpy.p0.p0.i64"
-    function = b.module.globals.get(name)
-    if function is None:
-        signature = ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64, ir.IntType(1)])
-        function = ir.Function(b.module, signature, name)
-    b.call(function, [to, source, index(nbytes), ir.Constant(ir.IntType(1), 0)])
+        function, units = known[key]
+        calls.append(Call(kernel, function, units, spots))
+    steps = Steps(module, plan, calls)
+    steps.emit()
+    return module, steps.emit_shared() if shared else 0
 
 
 def assemble(module: Any, target: Target) -> Any:
@@ -200,6 +142,7 @@ class Native:
         target: the processor; by default this one.
         state: the block of another Native whose inputs are laid out the same, to share it.
         sparse: the names of inputs that are mostly zeros.
+        shared: whether several threads are to work on a step.
 
     Raises:
         Untraceable: if there is a primitive that no kernel computes.
@@ -212,16 +155,21 @@ class Native:
         target: Target | None = None,
         state: Array | None = None,
         sparse: Collection[str] = (),
+        shared: bool = False,
     ) -> None:
         self.target = target or host()
         program = skip_zeros(program, sparse, self.target.bits // 32)
         self.external = {k: np.ascontiguousarray(a) for k, a in (external or {}).items()}
         self.plan = Plan(program, self.target.bits // 32, tuple(self.external))
         self.program = program
-        self.engine = assemble(emit(self.plan, self.target), self.target)
+        module, self.phases = emit(self.plan, self.target, shared and threads_possible())
+        self.engine = assemble(module, self.target)
         kinds = [ctypes.c_int64, *[ctypes.c_void_p] * (len(block_names(self.plan)) + len(FED) + 1)]
         address = self.engine.get_function_address(LOOP)
         self._function = ctypes.CFUNCTYPE(None, *kinds)(address)
+        if self.phases:
+            address = self.engine.get_function_address(SHARED_LOOP)
+            self._shared = ctypes.CFUNCTYPE(None, *kinds, ctypes.c_void_p)(address)
         self.state = aligned(self.plan.sizes["state"]) if state is None else state
         if self.state.nbytes < self.plan.sizes["state"]:
             raise Untraceable("the state of another program does not fit")
@@ -237,12 +185,13 @@ class Native:
         strides = tuple(s * v.dtype.itemsize for s in buffer.strides)
         return np.ndarray(v.shape, v.dtype, block.data, buffer.offset, strides)
 
-    def run(self, fed: Mapping[str, Array], steps: int = 1) -> Array:
+    def run(self, fed: Mapping[str, Array], steps: int = 1, threads: int = 1) -> Array:
         """Make steps; the GIL is released meanwhile.
 
         Args:
             fed: the batch indices, step numbers and learning rates, a row for each step.
             steps: how many.
+            threads: so many work on it at once, if it is `shared`; the bits are the same.
 
         Returns:
             the first output of each step, if it is one number called "loss".
@@ -258,7 +207,10 @@ class Native:
             if row.dtype != v.dtype or row.size != steps * int(np.prod(v.shape)):
                 raise ValueError(f"{name}: {steps} rows of {v.shape} {v.dtype} are needed")
         pointers = [a.ctypes.data for a in (*blocks, *rows, losses)]
-        if steps:
+        if steps and threads > 1 and self.phases:
+            team = team_memory(self.phases)
+            together(lambda: self._shared(steps, *pointers, memory_address(team)), threads)
+        elif steps:
             self._function(steps, *pointers)
         return losses
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.elements import Elements, Place
-from tarograd.compiler.llvm.words import I64, index, loop
+from tarograd.compiler.llvm.words import I64, index
 from tarograd.compiler.plan import Kernel
 from tarograd.compiler.trace import Untraceable
 
@@ -65,7 +65,8 @@ def draw_kernel(e: Elements, kernel: Kernel) -> None:
             e.store(v, places[::-1], hit)
 
     if count >= 4:
-        with loop(b, count // 4) as number:
+        with e.share.over(b, count // 4) as number:
             block(number, 4)
     if count % 4:
-        block(index(count // 4), count % 4)
+        with e.share.over(b, 1):
+            block(index(count // 4), count % 4)

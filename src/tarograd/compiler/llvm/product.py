@@ -8,7 +8,6 @@ What the kernel computes of the product (bias, ReLU, update) follows before anyt
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Any
 
 from tarograd.compiler.llvm import text as ir
@@ -19,7 +18,6 @@ from tarograd.compiler.llvm.words import (
     constant,
     fma,
     index,
-    loop,
     repeat,
     splat,
     type_of,
@@ -91,9 +89,9 @@ def _tiles(
     kind = type_of(v.dtype)
     read_a, read_b = reader(e, a), reader(e, c)
     width = sum(vectors)
-    with ExitStack() as stack:
-        j = stack.enter_context(loop(b, parts * width, width))
-        i = stack.enter_context(loop(b, bands, 1))
+    with e.share.over(b, parts * bands) as tile:
+        i = tile if parts == 1 else b.urem(tile, index(bands))
+        j = index(0) if parts == 1 else b.mul(b.udiv(tile, index(bands)), index(width))
         rows = [_after(b, b.mul(i, index(height)), top + r) for r in range(height)]
         starts = [left + sum(vectors[:n]) for n in range(len(vectors))]
         columns = [Place(_after(b, j, n), w) for n, w in zip(starts, vectors, strict=True)]

@@ -17,7 +17,6 @@ from tarograd.compiler.llvm.words import (
     constant,
     counted,
     index,
-    loop,
     splat,
 )
 from tarograd.compiler.plan import Kernel
@@ -57,11 +56,12 @@ def _of_rows(e: Elements, v: Value, bits: Value) -> None:
         _close(e, v, number, accumulate(b, chunks, 1, [index(0)], chunk))
 
     if rows >= height:
-        with loop(b, rows // height, 1) as i:
+        with e.share.over(b, rows // height) as i:
             top = b.mul(i, index(height))
             band(i, [b.add(top, index(r)) for r in range(height)])
     if rest := rows % height:
-        band(index(rows // height), [index(rows - rest + r) for r in range(rest)])
+        with e.share.over(b, 1):
+            band(index(rows // height), [index(rows - rest + r) for r in range(rest)])
 
 
 def _of_columns(e: Elements, v: Value, bits: Value) -> None:
@@ -69,7 +69,7 @@ def _of_columns(e: Elements, v: Value, bits: Value) -> None:
     b, (chunks, rows) = e.b, bits.shape
     height, lanes = v.attributes["height"], v.attributes["lanes"]
     masks = [((1 << height) - 1) << g * height for g in range(lanes // height)]
-    with loop(b, chunks, 1) as c:
+    with e.share.loop(b, chunks) as c:
         numbers = [b.add(b.mul(c, index(len(masks))), index(g)) for g in range(len(masks))]
 
         def block(first: Any, found: list[Any]) -> list[Any]:

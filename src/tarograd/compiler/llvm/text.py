@@ -212,12 +212,12 @@ class Module:
 
 
 class Function(Value):
-    """A function; without blocks it is one from elsewhere."""
+    """A function; one without blocks is a `text` that is given, or comes from elsewhere."""
 
-    def __init__(self, module: Module, kind: FunctionType, name: str) -> None:
+    def __init__(self, module: Module, kind: FunctionType, name: str, text: str = "") -> None:
         super().__init__(PointerType(), f"@{name}")
         module.globals[name] = self
-        self.module, self.kind, self.linkage = module, kind, ""
+        self.module, self.kind, self.linkage, self.text = module, kind, "", text
         self.args = [Argument(t, f"%a{i}") for i, t in enumerate(kind.arguments)]
         self.blocks: list[Block] = []
         self.values = 0
@@ -233,6 +233,8 @@ class Function(Value):
         return f"%v{self.values}"
 
     def __str__(self) -> str:
+        if self.text:
+            return self.text
         if not self.blocks:
             kinds = ", ".join(map(str, self.kind.arguments))
             return f"declare {self.kind.result} {self.name}({kinds})"

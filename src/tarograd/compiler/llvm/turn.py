@@ -38,7 +38,7 @@ def turn_kernel(e: Elements, kernel: Kernel) -> None:
         for r, line in enumerate(_turned(b, lines)[:height]):
             e.store(v, [Place(b.add(row, index(r))), Place(column, wide)], line)
 
-    with loop(b, columns, wide) as column:
+    with e.share.loop(b, columns, wide) as column:
         if rows >= wide:
             with loop(b, rows // wide * wide, wide) as row:
                 block(row, column, wide)

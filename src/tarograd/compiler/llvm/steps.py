@@ -1,0 +1,159 @@
+"""Steps: the loop that makes one step after the other, by one thread or by several."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+from typing import Any
+
+from tarograd.compiler.llvm import text as ir
+from tarograd.compiler.llvm.ahead import Part, fetch
+from tarograd.compiler.llvm.alike import Spot
+from tarograd.compiler.llvm.share import Body, Phase, emit_phases, merged, phase
+from tarograd.compiler.llvm.words import I1, I8, I64, POINTER, index
+from tarograd.compiler.plan import Kernel, Plan
+from tarograd.compiler.program import Value
+
+LOOP, SHARED_LOOP = "tarograd_run", "tarograd_share"
+FED = ("batch", "step", "lr")  # the inputs that change from step to step
+
+
+@dataclass
+class Call:
+    """The function of a kernel: how many units its work has, and where its arrays are."""
+
+    kernel: Kernel
+    function: Any
+    units: int
+    spots: list[Spot]
+
+
+def block_names(plan: Plan) -> list[str]:
+    """The blocks of memory in which the arrays lie."""
+    return ["state", "scratch", *plan.external.values()]
+
+
+class Steps:
+    """Emits run(steps, blocks…, batches, step numbers, learning rates, losses).
+
+    A second function has one more argument, the memory of a team: each of its threads calls it.
+
+    Args:
+        module: gets the functions.
+        plan: where the arrays are.
+        calls: the kernels of a step, in order.
+    """
+
+    def __init__(self, module: Any, plan: Plan, calls: list[Call]) -> None:
+        self.module, self.plan, self.calls = module, plan, calls
+        self.names = block_names(plan)
+
+    def emit(self) -> None:
+        """Write the function for one thread."""
+        b, i, _ = self._begin(LOOP, 0)
+        self._feed(b, i)
+        for n, call in enumerate(self.calls):
+            fetch(b, self.plan, self.blocks, self.fed[0], i, self.steps, (n, len(self.calls)))
+            self._call(b, index(0), index(max(call.units, 1)), call)
+        self._finish(b, i)
+        self._repeat(b, i)
+
+    def emit_shared(self) -> int:
+        """Write the function for several threads.
+
+        Returns:
+            the number of phases in a step; 0 if there is nothing to share, and no function.
+        """
+        phases = self._phases()
+        if all(each.units == 1 for each in phases):
+            return 0
+        b, i, (team,) = self._begin(SHARED_LOOP, 1)
+        self.number = i
+        emit_phases(b, phases, team, b.add(i, index(1)))
+        self._repeat(b, i)
+        return len(phases)
+
+    def _phases(self) -> list[Phase]:
+        """Of one step; those of one unit are done by whichever thread comes first."""
+        kernels = [phase(c.kernel, c.units, partial(self._call, call=c)) for c in self.calls]
+        alone = [each for each in kernels if each.units == 1]
+        for n, each in enumerate(alone):
+            each.body = partial(self._fetching, body=each.body, part=(n, len(alone)))
+        begin = Phase(lambda b, *_: self._feed(b, self.number))
+        end = Phase(lambda b, *_: self._finish(b, self.number))
+        return merged([begin, *kernels, end])
+
+    def _begin(self, name: str, more: int) -> tuple[Any, Any, list[Any]]:
+        """Start a function and its loop."""
+        kinds = [I64, *[POINTER] * (len(self.names) + len(FED) + 1 + more)]
+        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), kinds), name)
+        self.steps, *rest = function.args
+        self.blocks = dict(zip(self.names, rest, strict=False))
+        self.fed = rest[len(self.names) : len(self.names) + len(FED)]
+        self.losses = rest[len(self.names) + len(FED)]
+        entry, self.head = (function.append_basic_block(n) for n in ("entry", "head"))
+        b = ir.IRBuilder(entry)
+        b.branch(self.head)
+        b.position_at_end(self.head)
+        i = b.phi(I64)
+        i.add_incoming(index(0), entry)
+        return b, i, rest[len(rest) - more :]
+
+    def _repeat(self, b: Any, i: Any) -> None:
+        """Go back to the start of the loop, or return."""
+        following, done = b.add(i, index(1)), b.append_basic_block("done")
+        i.add_incoming(following, b.block)
+        b.cbranch(b.icmp_unsigned("<", following, self.steps), self.head, done)
+        b.position_at_end(done)
+        b.ret_void()
+
+    def _feed(self, b: Any, i: Any) -> None:
+        """Copy what belongs to this step to where the kernels read it."""
+        for name, source in zip(FED, self.fed, strict=True):
+            if name in self.plan.program.inputs and len(self.plan.program.inputs[name].shape) <= 1:
+                v = self.plan.program.inputs[name]
+                nbytes = prod(v.shape) * v.dtype.itemsize
+                start = b.gep(source, [b.mul(i, index(nbytes))], source_etype=I8)
+                _copy(b, self._address(b, v), start, nbytes)
+
+    def _fetching(self, b: Any, first: Any, last: Any, body: Body, part: Part) -> None:
+        fetch(b, self.plan, self.blocks, self.fed[0], self.number, self.steps, part)
+        body(b, first, last)
+
+    def _call(self, b: Any, first: Any, last: Any, call: Call) -> None:
+        places = [b.gep(self.blocks[n], [index(at)], source_etype=I8) for n, at in call.spots]
+        b.call(call.function, [*places, first, last])
+
+    def _finish(self, b: Any, i: Any) -> None:
+        """New values that lie elsewhere than the old ones go there; note the loss."""
+        for new, old in self.plan.copies:
+            size = _span(self.plan, old)
+            _copy(b, self._address(b, old), self._address(b, new), size)
+        first = next(iter(self.plan.program.outputs.values()))
+        if "loss" in self.plan.program.outputs and not first.shape:
+            width = first.dtype.itemsize
+            place = b.gep(self.losses, [b.mul(i, index(width))], source_etype=I8)
+            _copy(b, place, self._address(b, first), width)
+
+    def _address(self, b: Any, v: Value) -> Any:
+        buffer = self.plan.buffers[id(v)]
+        return b.gep(self.blocks[buffer.block], [index(buffer.offset)], source_etype=I8)
+
+
+def _span(plan: Plan, v: Value) -> int:
+    """The bytes of an array with its padding."""
+    strides = plan.buffers[id(v)].strides
+    if not strides:
+        return v.dtype.itemsize
+    row = -(-v.shape[-1] // plan.buffers[id(v)].lanes) * plan.buffers[id(v)].lanes
+    return (v.shape[0] * strides[0] if len(strides) > 1 else row) * v.dtype.itemsize
+
+
+def _copy(b: Any, to: Any, source: Any, nbytes: int) -> None:
+    name = "llvm.memcpy.p0.p0.i64"
+    function = b.module.globals.get(name)
+    if function is None:
+        signature = ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64, I1])
+        function = ir.Function(b.module, signature, name)
+    b.call(function, [to, source, index(nbytes), ir.Constant(I1, 0)])
