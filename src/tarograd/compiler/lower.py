@@ -72,9 +72,33 @@ def lower(program: Program) -> Program:
     def change(value: Value, inputs: tuple[Any, ...]) -> Value:
         if value.primitive in LOWERED:
             return _written_out(value, inputs, known)
+        if value.primitive in (shape.index, shape.scatter):
+            return _without_masks(fed(value, inputs))
         return fed(value, inputs)
 
     return rewrite(rebuilt(rewrite(rebuilt(program, change)), _sink))
+
+
+def _without_masks(v: Value) -> Value:
+    """An index by a mask, which is a constant, as one by the places where it is True."""
+    if not any(x.dtype == bool for x in v.operands[1:]):
+        return v
+    parts: list[Any] = []
+    arrays: list[Value] = []
+    rest = iter(v.operands[1:])
+    for part in v.attributes["key"]:
+        given = [next(rest)] if part is shape.ARRAY else []
+        for x in given:
+            found = [x.array] if x.dtype != bool else np.nonzero(np.asarray(x.array))
+            arrays += (
+                [x]
+                if x.dtype != bool
+                else [Value(a.shape, a.dtype, array=a) for a in found if a is not None]
+            )
+            parts += [shape.ARRAY] * len(found)
+        parts += [] if given else [part]
+    attributes = {**v.attributes, "key": tuple(parts)}
+    return replace(v, inputs=(v.operands[0], *arrays), attributes=attributes)
 
 
 def _sink(value: Value, inputs: tuple[Any, ...]) -> Value:

@@ -18,7 +18,6 @@ from tarograd.compiler.skipping import nonzero, visits
 from tarograd.compiler.trace import Untraceable
 from tarograd.graph import Primitive
 from tarograd.ops import arithmetic, elementwise, matmul, random, reduction, shape
-from tarograd.ops.shape import ARRAY
 
 MOVERS = (shape.transpose, shape.repeat, shape.reshape, shape.index)
 # What has a kernel of its own: the kind of kernel.
@@ -26,11 +25,27 @@ KINDS: dict[Primitive | None, str] = {
     reduction.sum: "reduce",
     reduction.max: "reduce",
     reduction.min: "reduce",
+    reduction.prod: "reduce",
+    reduction.argmax: "argmax",
     random.bernoulli: "draw",
+    random.uniform: "draw",
+    random.normal: "draw",
+    shape.concatenate: "join",
+    shape.stack: "join",
+    shape.pad: "join",
+    shape.scatter: "scatter",
     visits: "visits",
 }
 # What follows a product stands in its code once for each register of a tile: not these.
-HEAVY = (elementwise.exp, elementwise.log, elementwise.tanh, elementwise.sqrt, arithmetic.power)
+HEAVY = (
+    elementwise.exp,
+    elementwise.log,
+    elementwise.tanh,
+    elementwise.sqrt,
+    arithmetic.power,
+    elementwise.sin,
+    elementwise.cos,
+)
 ALIGNMENT = 64  # bytes: a cache line
 ELEMENTWISE: tuple[Primitive, ...] = (
     arithmetic.add,
@@ -42,6 +57,8 @@ ELEMENTWISE: tuple[Primitive, ...] = (
     elementwise.exp,
     elementwise.log,
     elementwise.sqrt,
+    elementwise.sin,
+    elementwise.cos,
     elementwise.tanh,
     elementwise.sign,
     elementwise.absolute,
@@ -181,15 +198,14 @@ class Plan:
         """Give a value to a kernel, unless it is cheap to compute it wherever it is read."""
         assert v.primitive is not None
         if v.primitive in MOVERS:
-            _check_mover(v)
             if id(v) in self.wanted:
                 self._new("loop", v)
         elif v.primitive in ELEMENTWISE:
             self._join(v)
         elif v.primitive in KINDS:
             self._new(KINDS[v.primitive], v)
-        elif v.is_op(matmul.matmul) and len(v.shape) == 2 and v.dtype.kind == "f":
-            self._new("matmul", v)
+        elif v.is_op(matmul.matmul) and v.dtype.kind == "f":
+            self._new("matmul" if len(v.shape) == 2 else "batched", v)
         elif v.is_op(nonzero):  # while what it looks at is at hand
             self.kernel[id(v)] = self.kernel[id(v.operands[0])]
             self.kernel[id(v)].values.append(v)
@@ -225,7 +241,7 @@ class Plan:
             if v.is_op(matmul.matmul):
                 left, right = v.operands[:2]
                 yield from (self.base(left), right)  # rows of the right one are read as vectors
-            elif v.is_op(random.bernoulli):
+            elif KINDS.get(v.primitive) == "draw":
                 yield v.operands[0]
             elif v.is_op(shape.repeat):  # computed once; moving and casting costs nothing
                 x = v.operands[0]
@@ -339,13 +355,3 @@ def _all_before(kernel: Kernel, before: dict[Kernel, set[Kernel]]) -> set[Kernel
             found.add(other)
             stack.append(other)
     return found
-
-
-def _check_mover(v: Value) -> None:
-    """An index is one array of whole numbers in front, or slices and numbers."""
-    if v.is_op(shape.index):
-        key = v.attributes["key"]
-        arrays = v.operands[1:]
-        gathered = key == (ARRAY,) and arrays[0].dtype.kind in "iu" and len(arrays[0].shape) == 1
-        if not gathered:
-            raise Untraceable(f"there is no kernel for the index {key} of shape {v.shape}")

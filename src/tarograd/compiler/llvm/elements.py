@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.alike import Spot
+from tarograd.compiler.llvm.keys import is_rows, located
 from tarograd.compiler.llvm.operations import EMITTERS, unified
 from tarograd.compiler.llvm.share import Share
 from tarograd.compiler.llvm.words import (
     I8,
     I32,
-    I64,
     below,
     constant,
     index,
@@ -21,19 +21,13 @@ from tarograd.compiler.llvm.words import (
     splat,
     type_of,
 )
+from tarograd.compiler.llvm.words import Place as Place
 from tarograd.compiler.plan import Kernel, Plan
 from tarograd.compiler.program import Value
 from tarograd.compiler.skipping import nonzero
 from tarograd.compiler.trace import Untraceable
 from tarograd.graph import Primitive
 from tarograd.ops import shape
-
-
-class Place(NamedTuple):
-    """An index along one axis: of one element, or of the first of as many as a vector has."""
-
-    first: Any
-    lanes: int = 1
 
 
 @dataclass
@@ -186,6 +180,21 @@ def _transpose(e: Elements, v: Value, places: list[Place]) -> Any:
     return e.at(v.operands[0], [places[axes.index(i)] for i in range(len(axes))])
 
 
+def _lane_by_lane(e: Elements, v: Value, places: list[Place]) -> Any:
+    """A vector whose elements are found one after the other; padding repeats the last one."""
+    b, vector = e.b, None
+    axis = next(i for i, p in enumerate(places) if p.lanes > 1)
+    width, last = places[axis].lanes, index(v.shape[axis] - 1)
+    for lane in range(width):
+        i = b.add(places[axis].first, index(lane))
+        i = b.select(b.icmp_unsigned("<", i, last), i, last)
+        one = e.at(v, [*places[:axis], Place(i), *places[axis + 1 :]])
+        if vector is None:
+            vector = ir.Constant(ir.VectorType(one.type, width), ir.Undefined)
+        vector = b.insert_element(vector, one, ir.Constant(I32, lane))
+    return vector
+
+
 def _reshape(e: Elements, v: Value, places: list[Place]) -> Any:
     """Axes of length 1 come and go; anything else is counted out, one element at a time."""
     b, x = e.b, v.operands[0]
@@ -194,18 +203,7 @@ def _reshape(e: Elements, v: Value, places: list[Place]) -> Any:
         rest = iter(long)
         return e.at(x, [next(rest) if n != 1 else ONE for n in x.shape])
     if any(p.lanes > 1 for p in places):
-        width = max(p.lanes for p in places)
-        vector: Any = None
-        axis = next(i for i, p in enumerate(places) if p.lanes > 1)
-        last = index(v.shape[axis] - 1)
-        for lane in range(width):
-            i = b.add(places[axis].first, index(lane))
-            i = b.select(b.icmp_unsigned("<", i, last), i, last)
-            one = e.at(v, [*places[:axis], Place(i), *places[axis + 1 :]])
-            if vector is None:
-                vector = ir.Constant(ir.VectorType(one.type, width), ir.Undefined)
-            vector = b.insert_element(vector, one, ir.Constant(I32, lane))
-        return vector
+        return _lane_by_lane(e, v, places)
     flat: Any = index(0)
     for place, n in zip(places, v.shape, strict=True):
         flat = b.add(b.mul(flat, index(n)), place.first)
@@ -217,18 +215,14 @@ def _reshape(e: Elements, v: Value, places: list[Place]) -> Any:
 
 
 def _index(e: Elements, v: Value, places: list[Place]) -> Any:
-    """The rows whose numbers stand in an array; the caller has checked these."""
-    x, rows = v.operands
-    if places[0].lanes > 1:
-        raise Untraceable("a gather along a vector")
-    row = e.at(rows, places[:1])
-    if row.type.width < 64:
-        row = e.b.sext(row, I64) if rows.dtype.kind == "i" else e.b.zext(row, I64)
-    last = index(x.shape[0] - 1)
-    behind = e.b.add(row, index(x.shape[0]))
-    row = e.b.select(e.b.icmp_signed("<", row, index(0)), behind, row)
-    row = e.b.select(e.b.icmp_unsigned("<", row, last), row, last)  # whatever stands there
-    return e.at(x, [Place(row), *places[1:]])
+    """Some elements; whole vectors only where the last axis is as it was."""
+    x, *arrays = v.operands
+    if any(p.lanes > 1 for p in places):
+        if not is_rows(v) or places[0].lanes > 1:
+            return _lane_by_lane(e, v, places)
+        row = located(e, v, arrays, x.shape, [Place(p.first) for p in places])[0]
+        return e.at(x, [row, *places[1:]])
+    return e.at(x, located(e, v, arrays, x.shape, places))
 
 
 def _nonzero(e: Elements, v: Value, places: list[Place]) -> Any:

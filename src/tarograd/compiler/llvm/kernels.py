@@ -6,9 +6,18 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
+import numpy as np
+
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.alike import Spot
 from tarograd.compiler.llvm.elements import ONE, Elements, Place
+from tarograd.compiler.llvm.general import (
+    argmax_kernel,
+    batched_kernel,
+    join_kernel,
+    scatter_kernel,
+)
+from tarograd.compiler.llvm.keys import is_rows
 from tarograd.compiler.llvm.operations import EMITTERS, converted
 from tarograd.compiler.llvm.philox import draw_kernel
 from tarograd.compiler.llvm.product import product_kernel
@@ -28,7 +37,6 @@ from tarograd.compiler.llvm.words import (
 )
 from tarograd.compiler.plan import Kernel, Plan, lanes_of
 from tarograd.compiler.program import Value
-from tarograd.compiler.trace import Untraceable
 from tarograd.ops import arithmetic, elementwise, reduction, shape
 
 Dims = tuple[int, ...]
@@ -52,13 +60,10 @@ def emit_kernel(
     share = Share(first, last)
     elements = Elements(b, plan, dict(zip(spots, arrays, strict=True)), share)
     elements.kernel = kernel
-    emit = {"loop": _loop, "reduce": _reduce, "draw": draw_kernel, "visits": visits_kernel}.get(
-        kernel.kind
-    )
-    if emit is None:
+    if kernel.kind == "matmul":
         product_kernel(elements, kernel, target)
     elif 0 not in kernel.shape:
-        emit(elements, kernel)
+        KERNELS[kernel.kind](elements, kernel)
     b.ret_void()
     return function, share.units
 
@@ -68,7 +73,7 @@ def _needs_single(v: Value, plan: Plan) -> bool:
     stack = [v]
     while stack:
         x = stack.pop()
-        if x.is_op(shape.index) and len(x.shape) == 1:
+        if x.is_op(shape.index) and (len(x.shape) == 1 or not is_rows(x)):
             return True
         stack.extend(y for y in x.operands if y.primitive is not None and not plan.is_computed(y))
     return False
@@ -101,17 +106,19 @@ def _combine(e: Elements, v: Value) -> Callable[[Any, Any], Any]:
         reduction.sum: arithmetic.add,
         reduction.max: elementwise.maximum,
         reduction.min: elementwise.minimum,
+        reduction.prod: arithmetic.multiply,
     }[v.primitive]  # type: ignore[index]  # a reduction has a primitive
     return lambda a, c: EMITTERS[primitive](e.b, v, [a, c])
 
 
 def _identity(v: Value) -> Any:
-    """What changes nothing: 0 for a sum, the lowest number for a maximum."""
-    if v.is_op(reduction.sum):
-        return 0
-    if v.dtype.kind != "f":
-        raise Untraceable(f"{v.primitive.name if v.primitive else ''} of {v.dtype}")
-    return float("-inf") if v.is_op(reduction.max) else float("inf")
+    """What changes nothing: 0 for a sum, 1 for a product, the lowest number for a maximum."""
+    if v.primitive in (reduction.sum, reduction.prod):
+        return int(v.is_op(reduction.prod))
+    if v.dtype.kind == "f":
+        return float("-inf") if v.is_op(reduction.max) else float("inf")
+    ends = (0, 1) if v.dtype.kind == "b" else (np.iinfo(v.dtype).min, np.iinfo(v.dtype).max)
+    return ends[v.is_op(reduction.min)]
 
 
 def _reduce(e: Elements, kernel: Kernel) -> None:
@@ -177,3 +184,25 @@ def _masked(b: Any, value: Any, place: Place, length: int, like: Any, v: Value) 
     """The padding of the last vector of a row replaced by what changes nothing."""
     inside = below(b, place.first, length, lanes(like))
     return b.select(inside, value, constant(_identity(v), value.type))
+
+
+def _alone(emit: Callable[[Elements, Kernel], None]) -> Callable[[Elements, Kernel], None]:
+    """The kernel as one unit of work, which no two threads share."""
+
+    def emit_alone(e: Elements, kernel: Kernel) -> None:
+        with e.share.over(e.b, 1):
+            emit(e, kernel)
+
+    return emit_alone
+
+
+KERNELS: dict[str, Callable[[Elements, Kernel], None]] = {
+    "loop": _loop,
+    "reduce": _reduce,
+    "argmax": _alone(argmax_kernel),
+    "draw": draw_kernel,
+    "join": _alone(join_kernel),
+    "scatter": _alone(scatter_kernel),
+    "batched": _alone(batched_kernel),
+    "visits": visits_kernel,
+}

@@ -84,6 +84,8 @@ def _arithmetic(of_floats: str, of_integers: str) -> Emit:
     def emit(b: Any, v: Value, x: list[Any]) -> Any:
         if v.dtype.kind == "f":
             return getattr(b, of_floats)(*x)
+        if v.dtype == bool and of_integers in ("add", "mul"):
+            return (b.or_ if of_integers == "add" else b.and_)(*x)
         if not of_integers or v.dtype == bool:
             raise Untraceable(f"{v.primitive.name if v.primitive else ''} of {v.dtype}")
         return getattr(b, of_integers)(*x)
@@ -162,6 +164,8 @@ EMITTERS: dict[Primitive, Emit] = {
     elementwise.exp: _float(functions.exp),
     elementwise.log: _float(functions.log),
     elementwise.tanh: _float(functions.tanh),
+    elementwise.sin: _float(lambda b, x: call(b, "sin", x)),
+    elementwise.cos: _float(lambda b, x: call(b, "cos", x)),
     elementwise.sqrt: _float(lambda b, x: call(b, "sqrt", x)),
     elementwise.absolute: _float(lambda b, x: call(b, "fabs", x)),
     elementwise.sign: _float(functions.sign),

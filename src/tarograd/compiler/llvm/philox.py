@@ -1,4 +1,4 @@
-"""The mask of Dropout as machine code: the same words as `tarograd.ops.random` draws."""
+"""Random numbers as machine code: from the same words as `tarograd.ops.random` draws."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from tarograd.compiler.llvm import functions
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.elements import Elements, Place
-from tarograd.compiler.llvm.words import I64, index
+from tarograd.compiler.llvm.operations import converted
+from tarograd.compiler.llvm.words import FLOATS, I64, call, constant, index, loop
 from tarograd.compiler.plan import Kernel
+from tarograd.compiler.program import Value
 from tarograd.compiler.trace import Untraceable
+from tarograd.ops import random
 
 I128 = ir.IntType(128)
+DOUBLE = FLOATS[np.dtype(np.float64)]
 MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
 WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
 ROUNDS = 10
@@ -42,27 +47,28 @@ def _words(b: Any, block: Any, step: Any, seed: int, stream: int) -> list[Any]:
 
 
 def draw_kernel(e: Elements, kernel: Kernel) -> None:
-    """True with probability p: four elements from each block of words."""
+    """Random elements: four from each block of words."""
     b, v = e.b, kernel.values[0]
-    a, count, width = v.attributes, prod(v.shape), v.shape[-1] if v.shape else 1
+    a, count = v.attributes, prod(v.shape)
     step = e.at(v.operands[0], [])
     if v.operands[0].dtype.kind == "f":
         step = b.fptosi(step, I64)
     elif v.operands[0].dtype != np.int64:
         raise Untraceable(f"a random step of {v.operands[0].dtype}")
-    bound, stream = index(math.ceil(a["p"] * 2**53)), zlib.crc32(a["stream"].encode())
+    stream = zlib.crc32(a["stream"].encode())
+    if v.is_op(random.normal):
+        with e.share.over(b, 1), loop(b, count) as i:
+            radius, angle = (
+                _word(b, place, step, a["seed"], stream) for place in (i, b.add(i, index(count)))
+            )
+            e.store(v, _places(b, v, i), _normal(b, v, radius, angle))
+        return
 
     def block(number: Any, size: int) -> None:
         words = _words(b, number, step, a["seed"], stream)
         for j, word in enumerate(words[:size]):
-            hit = b.icmp_unsigned("<", b.lshr(word, index(11)), bound)
             flat = b.add(b.mul(number, index(4)), index(j))
-            places = [Place(b.urem(flat, index(width)))] if v.shape else []
-            rest = b.udiv(flat, index(width))
-            for n in reversed(v.shape[:-1]):
-                places.append(Place(b.urem(rest, index(n))))
-                rest = b.udiv(rest, index(n))
-            e.store(v, places[::-1], hit)
+            e.store(v, _places(b, v, flat), _drawn(b, v, word))
 
     if count >= 4:
         with e.share.over(b, count // 4) as number:
@@ -70,3 +76,45 @@ def draw_kernel(e: Elements, kernel: Kernel) -> None:
     if count % 4:
         with e.share.over(b, 1):
             block(index(count // 4), count % 4)
+
+
+def _places(b: Any, v: Value, flat: Any) -> list[Place]:
+    """The index of the element with this number."""
+    places = []
+    for n in reversed(v.shape):
+        places.append(Place(b.urem(flat, index(n))))
+        flat = b.udiv(flat, index(n))
+    return places[::-1]
+
+
+def _word(b: Any, place: Any, step: Any, seed: int, stream: int) -> Any:
+    """One of the words."""
+    words = _words(b, b.lshr(place, index(2)), step, seed, stream)
+    lane, found = b.and_(place, index(3)), words[0]
+    for j in range(1, 4):
+        found = b.select(b.icmp_unsigned("==", lane, index(j)), words[j], found)
+    return found
+
+
+def _unit(b: Any, word: Any, digits: int = 53) -> Any:
+    """A number in [0, 1) from the upper digits of a word."""
+    number = b.uitofp(b.lshr(word, index(64 - digits)), DOUBLE)
+    return b.fmul(number, constant(2.0**-digits, DOUBLE))
+
+
+def _drawn(b: Any, v: Value, word: Any) -> Any:
+    """The element that a word stands for; of a float no more digits than its dtype has."""
+    if v.is_op(random.bernoulli):
+        bound = index(math.ceil(v.attributes["p"] * 2**53))
+        return b.icmp_unsigned("<", b.lshr(word, index(11)), bound)
+    drawn = _unit(b, word, min(np.finfo(v.dtype).nmant + 1, 53))
+    return converted(b, drawn, np.dtype(np.float64), v.dtype)
+
+
+def _normal(b: Any, v: Value, radius: Any, angle: Any) -> Any:
+    """√(-2 log(1 - r)) cos(2πa), in float64 (Box and Muller 1958)."""
+    rest = b.fsub(constant(1.0, DOUBLE), _unit(b, radius))
+    length = call(b, "sqrt", b.fmul(constant(-2.0, DOUBLE), functions.log(b, rest)))
+    turn = b.fmul(constant(2 * math.pi, DOUBLE), _unit(b, angle))
+    z = b.fmul(length, call(b, "cos", turn))
+    return converted(b, z, np.dtype(np.float64), v.dtype)

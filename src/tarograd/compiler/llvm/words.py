@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,13 @@ from tarograd.compiler.trace import Untraceable
 I1, I8, I32, I64 = (ir.IntType(n) for n in (1, 8, 32, 64))
 POINTER = ir.PointerType()
 FLOATS = {np.dtype(np.float32): ir.FloatType(), np.dtype(np.float64): ir.DoubleType()}
+
+
+class Place(NamedTuple):
+    """An index along one axis: of one element, or of the first of as many as a vector has."""
+
+    first: Any
+    lanes: int = 1
 
 
 def type_of(dtype: np.dtype[Any]) -> Any:
