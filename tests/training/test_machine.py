@@ -189,3 +189,28 @@ def test_an_infinite_weight_beside_a_zero_is_not_left_out(monkeypatch: pytest.Mo
     said.append(blown(compiled=True))
     assert len(set(said)) == 1
     assert "step 4" in said[0]
+
+
+def test_a_wrong_function_is_found_by_the_name_of_its_layer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from tarograd.compiler.llvm import functions, operations
+    from tarograd.ops import elementwise
+
+    def wrong(b: Any, v: Any, x: list[Any]) -> Any:
+        return functions.exp(b, x[0])
+
+    monkeypatch.setitem(operations.EMITTERS, elementwise.tanh, wrong)
+    with pytest.raises(
+        ArithmeticError, match=r"gives the loss .* the eager one .*tanh 'z1' of shape .* in tanh1"
+    ):
+        fitted(NETWORKS["dropout"], steps=3)
+    compiled = tg.compile(lambda x: (2 * x).tanh() + 1)
+    with pytest.raises(ArithmeticError, match=r"differs is tanh 'z' of shape \(3,\)"):
+        compiled(np.ones(3))
+
+
+def test_what_rounding_alone_decides_is_no_disagreement() -> None:
+    cancelled = tg.compile(lambda x: (x.exp() + 1e7 - 1e7) * 1e5 - x.exp().sum() * 1e5)
+    x = np.linspace(0.1, 1, 50, dtype=np.float32)
+    assert np.isfinite(cancelled(x)).all()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tarograd.compiler import Recipe, Untraceable, step_program
+from tarograd.compiler.compare import difference, unequal
 from tarograd.compiler.lower import lower
 from tarograd.compiler.skipping import pays
 from tarograd.data import Batches
@@ -93,30 +94,60 @@ class Machine:
 
     def _compared(self, done: int, eager: Callable[[int], float]) -> Array:
         """The first step twice: what the machine code makes of it has to be the same."""
-        parameters = self.recipe.parameters()
-        old = {name: p.value for name, p in parameters.items()}
+        given = self._given(done)
         loss = eager(done)
-        expected = {name: p.value for name, p in parameters.items()}
         losses = self._run(done, 1)
-        if not abs(losses[0] - loss) <= 1e-4 * abs(loss) + 1e-7:
-            raise ArithmeticError(
-                f"the compiled step gives the loss {losses[0]:.9g}, the eager one {loss:.9g}; "
-                "please report this; compiled=False goes on without machine code"
-            )
-        for name, value in expected.items():
-            change = np.linalg.norm((value - old[name]).astype(np.float64))
-            given = self.native.result(name)
-            error = np.linalg.norm((given - value).astype(np.float64))
-            size = np.linalg.norm(value.astype(np.float64)) * np.finfo(value.dtype).eps * 8
-            if not error <= AGREEMENT * change + size:
-                raise ArithmeticError(
-                    f"the compiled step changes {name} otherwise than the eager one, by "
-                    f"{error:.3g} where the update is {change:.3g}; please report this; "
-                    "compiled=False goes on without machine code"
-                )
+        if told := self._disagreement(given, loss, losses[0]):
+            self._refuse(told, given, loss)
         self._checked = True
         self._pull(done + 1)
         return losses
+
+    def _given(self, done: int) -> dict[str, Any]:
+        """The inputs of a step, by name."""
+        names = [*self.recipe.parameters(), *self.recipe.states()]
+        return {
+            "images": self.recipe.images,
+            "labels": self.recipe.labels,
+            "batch": np.asarray(self.batches.indices(done), np.int64),
+            "step": np.int64(done),
+            "lr": np.float64(self.recipe.optimizer.learning_rate(done)),
+            **{name: self.native.view(self.program.inputs[name]).copy() for name in names},
+        }
+
+    def _disagreement(self, given: dict[str, Any], loss: float, found: float) -> str | None:
+        """In what the two steps are not nearly the same."""
+        if not abs(found - loss) <= 1e-4 * abs(loss) + 1e-7:
+            return f"the compiled step gives the loss {found:.9g}, the eager one {loss:.9g}"
+        for name, p in self.recipe.parameters().items():
+            change = np.linalg.norm((p.value - given[name]).astype(np.float64))
+            error = np.linalg.norm((self.native.result(name) - p.value).astype(np.float64))
+            size = np.linalg.norm(p.value.astype(np.float64)) * np.finfo(p.dtype).eps * 8
+            if not error <= AGREEMENT * change + size:
+                return (
+                    f"the compiled step changes {name} otherwise than the eager one, by "
+                    f"{error:.3g} where the update is {change:.3g}"
+                )
+        return None
+
+    def _refuse(self, told: str, given: dict[str, Any], loss: float) -> None:
+        """Raise, unless rounding alone can make such a difference."""
+        from tarograd.compiler.llvm.native import Native
+
+        expected = {"loss": loss} | {k: p.value for k, p in self.recipe.parameters().items()}
+        outputs = [self.program.outputs[name] for name in expected]
+        truth = [np.asarray(x, v.dtype) for x, v in zip(expected.values(), outputs, strict=True)]
+        found = [self.native.result(name) for name in expected]
+        if unequal(self.program, given, outputs, found, truth) is None:
+            return
+        external = {name: given[name] for name in self.native.external}
+        node = difference(
+            self.program, given, lambda p: Native(p, external)(*(given[k] for k in p.inputs))
+        )
+        raise ArithmeticError(
+            f"{told}; the first node that differs is {node or 'none by itself'}; please report "
+            "this; compiled=False, or --eager, goes on without machine code"
+        )
 
     def _run(self, done: int, steps: int) -> Array:
         """Make steps; once more with all zeros if something becomes infinite, since 0 inf is NaN.
