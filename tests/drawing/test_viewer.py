@@ -25,7 +25,11 @@ def test_the_scripts_are_typed() -> None:
         pytest.skip("no tsc on the PATH (npm install -g typescript): the types were not checked")
     with as_file(VIEWER) as folder:
         done = subprocess.run(
-            [compiler, *CHECK, "page.js"], cwd=folder, capture_output=True, text=True, timeout=120
+            [compiler, *CHECK, "page.js", "widget.js"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
     assert (done.stdout, done.returncode) == ("", 0)
 

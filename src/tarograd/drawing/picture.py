@@ -24,6 +24,7 @@ from tarograd.drawing.record import record
 from tarograd.drawing.svg import picture_size, svg
 from tarograd.drawing.terminal import terminal
 from tarograd.drawing.trace import ROOT, Trace
+from tarograd.drawing.widget import widget
 from tarograd.drawing.words import describe, dot
 from tarograd.inputs import upstream_gradient
 from tarograd.tensor import Tensor
@@ -144,6 +145,18 @@ class Picture:
             beside.replace(target)
         finally:
             beside.unlink(missing_ok=True)
+
+    def widget(self) -> Any:
+        """The page as a widget of a running notebook, which tells Python what is selected in it.
+
+        Its `step` can be read and set, `selected` is the name of what was clicked, and `array`
+        the value there. A picture that is the last line of a cell needs no widget: it shows
+        itself, also in a notebook that does not run.
+
+        Raises:
+            ImportError: if anywidget is not installed: pip install 'tarograd[notebook]'.
+        """
+        return widget(self.trace, self.html())
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         """For a notebook: the page where scripts run, else the SVG as an image, else text."""

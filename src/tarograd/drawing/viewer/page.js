@@ -60,6 +60,7 @@ export function select(key) {
   show();
   reveal(key);
   inspect();
+  remember();
 }
 
 /** Another number for a leaf: everything is computed again. @param {number} at @param {number} x */
@@ -72,10 +73,11 @@ export function change(at, x) {
   if (state.steps[state.step - 1]) go(state.step);
 }
 
-/** Keep in the address what is seen; not at every step, which browsers refuse. */
+/** Keep in the address what is seen, and tell it a notebook; not at every step, which browsers refuse. */
 function remember() {
   clearTimeout(remembering);
   remembering = setTimeout(() => {
+    if (window.parent !== window) window.parent.postMessage({ tarograd: { step: state.step, selected: state.selected ?? "" } }, "*");
     try {
       history.replaceState(null, "", `#s=${state.step}&o=${[...state.opened].join(",")}`);
     } catch {
@@ -169,5 +171,6 @@ function start() {
   pointer(clicked);
   document.addEventListener("keydown", keys);
   window.addEventListener("resize", () => begin());
+  window.addEventListener("message", ({ source, data }) => source === window.parent && Number.isInteger(data?.tarograd?.step) && go(data.tarograd.step));
 }
 start();
