@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 FILES = ("best.safetensors", "curve.png", "history.csv", "last.safetensors", "run.json")
+ALL_FILES = (*FILES, "report.html")  # the report of a run that was stopped has more moments
 PYTHON = (sys.executable, "-W", "error")
 TARO = (*PYTHON, "-m", "tarograd")
 
@@ -70,5 +71,5 @@ def script(code: str, *words: object, folder: Path) -> Outcome:
 
 
 def digests(run: Path) -> dict[str, str]:
-    """The SHA-256 of each of the five files of a run."""
+    """The SHA-256 of each file of a run but its report."""
     return {name: hashlib.sha256((run / name).read_bytes()).hexdigest() for name in FILES}

@@ -14,7 +14,7 @@ import pytest
 from words import call, refusal
 
 import tarograd as tg
-from commands import FILES, digests, taro
+from commands import ALL_FILES, digests, taro
 from tarograd import checkpoint
 
 DIGITS = tg.data.load("digits")
@@ -30,7 +30,7 @@ def test_the_default_run_recognizes_97_of_100_digits(tmp_path: Path) -> None:
     outcome = taro("train", folder=tmp_path)
     assert outcome.code == 0
     run = tmp_path / "runs" / "digits"
-    assert sorted(path.name for path in run.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in run.iterdir()) == sorted(ALL_FILES)
     accuracy = tg.load_network(run).accuracy(*DIGITS.test)
     assert accuracy >= 0.97
     best, kept = outcome.out.splitlines()

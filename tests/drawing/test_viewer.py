@@ -6,10 +6,13 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from importlib.resources import as_file, files
+from typing import Any
 
 import pytest
 
+from tarograd.drawing import film
 from tarograd.drawing.html import LANGUAGES, SCRIPTS
 
 VIEWER = files("tarograd.drawing") / "viewer"
@@ -34,14 +37,20 @@ def test_the_scripts_are_typed() -> None:
     assert (done.stdout, done.returncode) == ("", 0)
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", sorted({*SCRIPTS, *film.SCRIPTS}))
 def test_a_script_is_readable(name: str) -> None:
     assert len((VIEWER / name).read_text("utf-8").splitlines()) <= 400
 
 
-def test_the_scripts_do_not_take_each_others_names() -> None:
+def test_all_scripts_are_in_a_page() -> None:
+    found = {f.name for f in VIEWER.iterdir() if f.name.endswith(".js")}
+    assert found == {*SCRIPTS, *film.SCRIPTS}
+
+
+@pytest.mark.parametrize("scripts", [SCRIPTS, film.SCRIPTS], ids=["picture", "run"])
+def test_the_scripts_do_not_take_each_others_names(scripts: tuple[str, ...]) -> None:
     declared: list[str] = []
-    for name in SCRIPTS:
+    for name in scripts:
         text = (VIEWER / name).read_text("utf-8")
         declared += re.findall(r"^(?:export )?(?:function|const|let) (\w+)", text, re.M)
     assert len(declared) == len(set(declared))
@@ -52,4 +61,24 @@ def test_the_languages_have_the_same_keys() -> None:
     assert len({tuple(sorted(found)) for found in words.values()}) == 1
     script = "".join((VIEWER / name).read_text("utf-8") for name in SCRIPTS)
     used = set(re.findall(r"words\.(\w+)", script)) | {"first", "back", "next", "last", "play"}
-    assert used | {"name"} | {"fit"} == set(words["en"])
+    assert used | {"name", "fit", "run"} == set(words["en"])  # "run" is for the page of a run
+
+
+def paths(said: Any) -> Iterator[str]:
+    """The keys of nested words, and the places that numbers take in them."""
+    for key, inner in said.items() if isinstance(said, dict) else ():
+        yield key
+        if isinstance(inner, dict):
+            yield from (f"{key}.{path}" for path in paths(inner))
+        else:
+            yield from (f"{key} {place}" for place in re.findall(r"{\w+}", inner))
+
+
+def test_the_page_of_a_run_says_the_same_in_all_languages() -> None:
+    words = [json.loads((VIEWER / f"{name}.json").read_text("utf-8"))["run"] for name in LANGUAGES]
+    en, *others = (sorted(set(paths(said))) for said in words)
+    assert [en, en] == others
+    script = "".join((VIEWER / name).read_text("utf-8") for name in ("run.js", "charts.js"))
+    used = set(re.findall(r"words\.(\w+)", script))
+    columns = {"epoch", "step", "loss", "train_accuracy", "test_accuracy", "validation_accuracy"}
+    assert used | columns == set(words[0]) | {"language", "notComputed"}

@@ -17,7 +17,7 @@ from PIL import Image
 from small import DIGITS, some_digits, values
 
 import tarograd as tg
-from commands import FILES, digests, finish, start
+from commands import ALL_FILES, FILES, digests, finish, start
 from tarograd import checkpoint
 from tarograd.checkpoint import CheckpointError
 
@@ -28,10 +28,10 @@ def run(directory: Path, *, net: tg.nn.Network | None = None, **settings: Any) -
     return tg.fit(net, some_digits(), directory=directory, **settings)
 
 
-def test_the_five_files(tmp_path: Path) -> None:
+def test_the_files(tmp_path: Path) -> None:
     net = tg.nn.TwoLayerNet(64, 10, 10)
     history = run(tmp_path / "a" / "b", net=net, optimizer=tg.optim.Momentum(lr=0.05), seed=4)
-    assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == sorted(ALL_FILES)
     folder = tmp_path / "a" / "b"
     assert values(tg.load_network(folder / "last.safetensors")) == values(net)
     arrays, metadata = checkpoint.load(folder / "last.safetensors")
@@ -143,7 +143,7 @@ def test_an_earlier_run_is_moved_aside_and_nothing_else_is(tmp_path: Path) -> No
     assert digests(tmp_path / "earlier-1") == first
     assert digests(tmp_path / "earlier-2") == second
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {*FILES, "earlier-1", "earlier-2", "notes.txt"}
+    assert names == {*ALL_FILES, "earlier-1", "earlier-2", "notes.txt"}
 
 
 def test_a_run_goes_on_to_more_steps(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tarograd.nn import Network
 from tarograd.training import History, fit
 from tarograd.training.construct import construct
 from tarograd.training.fit import MAX_STEPS
-from tarograd.training.store import CURVE, saved_run
+from tarograd.training.store import REPORT, saved_run
 
 MAX_SIZE = 1_000_000  # neurons of a layer
 ALWAYS = {"resume", "steps", "epochs", "quiet"}  # what may be said when a run goes on
@@ -120,7 +120,8 @@ def train(context: click.Context, /, **options: Any) -> None:
     """Train a network on images of digits, or on your own.
 
     The run's files are the best and the last state of the network, best.safetensors and
-    last.safetensors, history.csv, curve.png and run.json. A run that was stopped can go on.
+    last.safetensors, history.csv, curve.png and run.json, and report.html: the run as a page to
+    look into. A run that was stopped can go on.
     """
     if options["steps"] is not None and options["epochs"] is not None:
         raise click.UsageError("--steps and --epochs: give one of the two")
@@ -135,7 +136,7 @@ def train(context: click.Context, /, **options: Any) -> None:
         history = _start(directory, options)
     shown = shlex.quote(str(directory))
     click.echo(f"best: {history.best}")
-    click.echo(f"kept in {shown}; look at its {CURVE}, or try: tarograd predict {shown} IMAGE.png")
+    click.echo(f"kept in {shown}; look at its {REPORT}, or try: tarograd predict {shown} IMAGE.png")
 
 
 def _given(context: click.Context, name: str) -> bool:

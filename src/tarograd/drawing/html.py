@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -24,9 +25,11 @@ SCRIPTS = (
     "outline.js", "page.js",
 )  # fmt: skip
 LANGUAGES = ("en", "zh-CN", "ja")
+MOST = 3000  # operations in a page
+CONNECTS = "; connect-src 'self'"
 # Imports and exports, for the scripts become one; comments and types, which are for readers.
 DROPPED = re.compile(r"(?m)^import .*\n|^export (?=\w)|^ *//.*\n|(?s:/\*\*.*?\*/) ?\n?")
-MOST = 3000  # operations in a page
+VIEWER = files("tarograd.drawing") / "viewer"
 
 
 def page(trace: Trace, levels: Arrangement, language: str | None = None) -> str:
@@ -39,26 +42,56 @@ def page(trace: Trace, levels: Arrangement, language: str | None = None) -> str:
     """
     if language not in (None, *LANGUAGES):
         raise ValueError(f"language={language!r}: there are {', '.join(LANGUAGES)}")
-    viewer = files("tarograd.drawing") / "viewer"
-    parts = [(viewer / name).read_text(encoding="utf-8") for name in SCRIPTS]
+    words = {name: {k: w for k, w in said.items() if k != "run"} for name, said in words_of()}
+    data = payload(trace, levels) | {"words": words, "language": language}
+    return document(name_text(trace.title), SCRIPTS, ("page.css",), json_text(data), language)
+
+
+def words_of() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each language and what the pages say in it."""
+    for name in LANGUAGES:
+        yield name, json.loads((VIEWER / f"{name}.json").read_text("utf-8"))
+
+
+def json_text(data: Any) -> str:
+    """JSON that can stand in a script element: nothing in it ends one, or a line."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def document(
+    title: str,
+    scripts: Sequence[str],
+    styles: Sequence[str],
+    data: str,
+    language: str | None = None,
+    connects: bool = False,
+) -> str:
+    """One HTML file with everything in it.
+
+    Args:
+        title: of the window.
+        scripts: the files of `viewer/` that it runs, imported ones first.
+        styles: its style sheets.
+        data: the JSON that the scripts read, from `json_text`.
+        language: of the words before a script has chosen.
+        connects: whether it may ask the server that it came from for news.
+    """
+    parts = [(VIEWER / name).read_text(encoding="utf-8") for name in scripts]
     modules = (DROPPED.sub("", part) for part in parts)
     script = '"use strict";\n' + "\n".join(modules)
-    style = (viewer / "page.css").read_text(encoding="utf-8")
-    words = {name: json.loads((viewer / f"{name}.json").read_text("utf-8")) for name in LANGUAGES}
-    data = payload(trace, levels) | {"words": words, "language": language}
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    text = text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    style = "".join((VIEWER / name).read_text(encoding="utf-8") for name in styles)
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}';"
-        " img-src data:; base-uri 'none'; form-action 'none'"
+        f" img-src data:; base-uri 'none'; form-action 'none'{CONNECTS * connects}"
     )
     return (
         f'<!DOCTYPE html>\n<html lang="{language or "en"}">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(name_text(trace.title))}</title>\n<style>{style}</style>\n</head>\n"
+        f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n"
         '<body>\n<main id="app"></main>\n'
-        f'<script type="application/json" id="data">{text}</script>\n'
+        f'<script type="application/json" id="data">{data}</script>\n'
         f"<script>{script}</script>\n</body>\n</html>\n"
     )
 
@@ -74,18 +107,29 @@ def payload(trace: Trace, levels: Arrangement) -> dict[str, Any]:
             f"a page of {len(trace.nodes)} operations would be slow, {MOST} are the most: draw a "
             "part of the computation, or save it as .svg, which stays folded"
         )
-    labels, table = Labels(trace), _Table()
+    labels: list[Label] = []
+    table = Labels(trace)
     return {
         "trace": trace.json(),
-        "levels": [_level(g.id, levels[g.id], labels, table) for g in trace.groups],
-        "labels": table.labels,
+        "levels": [level_json(g.id, levels[g.id], table, labels) for g in trace.groups],
+        "labels": [label_json(label) for label in labels],
         "open": sorted(trace.open_groups()),
         "most": trace.most,
     }
 
 
-def _level(group: int, level: Level, labels: Labels, table: _Table) -> dict[str, Any]:
-    """An arrangement with the sizes of its items, each group among them closed."""
+def level_json(group: int, level: Level, labels: Labels, found: list[Label]) -> dict[str, Any]:
+    """An arrangement with the sizes of its items, each group among them closed.
+
+    The labels of the items are added to `found`, and named by their places there.
+    """
+
+    def place(label: Label | None) -> int | None:
+        if label is None:
+            return None
+        found.append(label)
+        return len(found) - 1
+
     items = []
     for item in level.items:
         size = size_of(group, level, item, None, labels)
@@ -99,7 +143,7 @@ def _level(group: int, level: Level, labels: Labels, table: _Table) -> dict[str,
                 "rank": item.rank,
                 "size": [size.width, size.height, size.up, size.down],
                 "at": [size.ports, size.outputs],
-                "labels": [table.place(label) for label in size.labels],
+                "labels": [place(label) for label in size.labels],
             }
         )
     return {
@@ -111,29 +155,19 @@ def _level(group: int, level: Level, labels: Labels, table: _Table) -> dict[str,
     }
 
 
-class _Table:
-    """The labels of a page, by number."""
-
-    def __init__(self) -> None:
-        self.labels: list[dict[str, Any]] = []
-
-    def place(self, label: Label | None) -> int | None:
-        """The number of a label."""
-        if label is None:
-            return None
-        self.labels.append(
-            {
-                "width": label.width,
-                "up": label.up,
-                "down": label.down,
-                "above": _side(label.above),
-                "below": _side(label.below),
-            }
-        )
-        return len(self.labels) - 1
+def label_json(label: Label) -> dict[str, Any]:
+    """What is written above and below a line, and the room that it takes."""
+    return {
+        "width": label.width,
+        "up": label.up,
+        "down": label.down,
+        "above": side_json(label.above),
+        "below": side_json(label.below),
+    }
 
 
-def _side(side: Side | None) -> dict[str, Any] | None:
+def side_json(side: Side | None) -> dict[str, Any] | None:
+    """What is written on one side of a line."""
     if side is None:
         return None
     return {

@@ -118,7 +118,7 @@ def side(array: Array, gradient: bool = False, total: bool = False) -> Side:
         full += ": " + " ".join(short(number(x)) for x in data)
     lines = (() if gradient else (shape_text(shape),)) + ((size,) if count else ())
     lines = (sum_sign + (lines or ("∅",))[0], *lines[1:])
-    histogram = () if about.get("image") else tuple(about.get("histogram", ()))
+    histogram = tuple(about.get("histogram", ()))
     return Side(lines, full, about.get("image"), histogram if any(histogram) else (), not missing)
 
 

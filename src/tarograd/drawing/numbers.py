@@ -69,16 +69,18 @@ def summary(array: Any) -> dict[str, Any]:
     """
     a = np.asarray(array)
     numbers = a.astype(np.float64)
-    good = numbers[np.isfinite(numbers)]
-    scale = float(np.abs(good).max()) if good.size else 0.0
-    norm = scale * float(np.sqrt(np.sum(np.square(good / scale)))) if scale else 0.0
+    finite = np.isfinite(numbers)
+    good = numbers.ravel() if finite.all() else numbers[finite]
+    low, high = (float(good.min()), float(good.max())) if good.size else (0.0, 0.0)
+    scale = max(-low, high)
+    norm = scale * float(np.linalg.norm(good / scale)) if scale else 0.0
     found: dict[str, Any] = {
         "shape": list(a.shape),
         "dtype": str(a.dtype),
         "finite": int(good.size),
         "norm": plain(norm),
-        "min": plain(good.min()) if good.size else None,
-        "max": plain(good.max()) if good.size else None,
+        "min": plain(low) if good.size else None,
+        "max": plain(high) if good.size else None,
     }
     if a.size <= SMALL:
         found["data"] = [plain(x) for x in numbers.ravel()]
@@ -93,8 +95,8 @@ def _histogram(good: Array) -> list[int]:
         return []
     low, high = float(good.min()), float(good.max())
     half = high / 2 - low / 2  # not high - low, which may overflow
-    places = (good / 2 - low / 2) / half * (BINS - 1) if half else np.zeros(good.size)
-    return [int(n) for n in np.bincount(np.round(places).astype(int), minlength=BINS)]
+    places = (good / 2 - low / 2) / half * (BINS - 1) + 0.5 if half else np.zeros(good.size)
+    return [int(n) for n in np.bincount(places.astype(np.intp), minlength=BINS)]
 
 
 def _image(numbers: Array, scale: float) -> str:

@@ -24,7 +24,9 @@ FULL = 120  # nodes side by side in one group; more are folded into parts
 PARTS = 40  # into how many
 
 
-def record(output: Tensor, title: str, depth: int, upstream: Array | None) -> Trace:
+def record(
+    output: Tensor, title: str, depth: int, upstream: Array | None, replays: bool = True
+) -> Trace:
     """The trace of the computation behind `output`.
 
     Args:
@@ -32,12 +34,13 @@ def record(output: Tensor, title: str, depth: int, upstream: Array | None) -> Tr
         title: the name of the whole.
         depth: the groups up to this level are drawn open.
         upstream: the gradient that arrives at the output; None leaves backward uncomputed.
+        replays: whether operations made of others are opened.
     """
     recorder = _Recorder(Trace(title, depth, groups=[Group(ROOT, title, "root", "", ROOT, 0)]))
     trace = recorder.trace
     with np.errstate(all="ignore"), no_collection():
         order = topological_order(output)
-        recorder.replays = sum(x.node is not None for x in order) <= REPLAYED
+        recorder.replays = replays and sum(x.node is not None for x in order) <= REPLAYED
         trace.output = recorder.graph(output, order, upstream, {}, ROOT)
         recorder.settle()
         fold(trace)

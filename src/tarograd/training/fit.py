@@ -30,7 +30,9 @@ from tarograd.training.history import Epoch, History
 from tarograd.training.interruption import Interrupted, Interruption, interrupted
 from tarograd.training.machine import Machine
 from tarograd.training.progress import Progress
-from tarograd.training.store import CURVE, Store
+from tarograd.training.recorder import Recorder
+from tarograd.training.replay import batch_loss
+from tarograd.training.store import CURVE, REPORT, Store
 
 MAX_STEPS = 10**10  # of a run; their losses alone are 80 GB
 SAVE_SECONDS = 5.0  # how old last.safetensors may become while the run goes on
@@ -75,8 +77,8 @@ def fit(
             afresh, as the textbook does.
         validation: the share of the training images that is held out; the best epoch is then
             chosen by them and not by the test images.
-        directory: where best.safetensors, last.safetensors, history.csv, curve.png and
-            run.json go. Files of an earlier run there are moved into a folder `earlier-1`.
+        directory: where best.safetensors, last.safetensors, history.csv, curve.png, run.json
+            and report.html go. Files of an earlier run there are moved into a folder `earlier-1`.
         resume: go on with the run in `directory`, to a larger number of steps if you like.
         progress: whether to show it, on standard error.
         compiled: whether the steps run as machine code, which gives the same losses within
@@ -251,11 +253,11 @@ class Run:
             if compiled:
                 self.compile(show)
             done = len(self.history.losses)
-            with Progress(self.store.steps, done, show) as progress:
+            with Progress(self.store.steps, done, show) as progress, self.recorder:
                 if self.history.epochs:
                     progress.epoch(self.history.epochs[-1], last=False)
                 self._loop(done, progress, interruption)
-            self._save(self.store.steps)
+                self._save(self.store.steps)
             if self.store.directory is not None:
                 self.history.plot(path=self.store.directory / CURVE)
             self._stop_if(interruption, self.store.steps)
@@ -278,6 +280,17 @@ class Run:
             self.losses = np.zeros(steps)
             self.store.start()
             self._save(0)
+        self.recorder = self._recorder()
+
+    def _recorder(self) -> Recorder:
+        """What records the run; one that goes on keeps the moments of before."""
+        parts = self.network, self.criterion, self.optimizer, self.batches, self.splits["train"]
+        directory, done = self.store.directory, len(self.history.losses)
+        path = None if directory is None else directory / REPORT
+        about = {k: v for k, v in self.store.settings.items() if k != "data_hashes"}
+        recorder = Recorder(parts, self.store.steps, self.history, self.losses, about, path)
+        recorder.resume(done)
+        return recorder
 
     def _loop(self, done: int, progress: Progress, interruption: Interruption) -> None:
         """Measure, step, measure …; the position alone says what comes next."""
@@ -288,8 +301,10 @@ class Run:
                 self._stop_if(interruption, done)
                 row = self._measure(done)
                 progress.epoch(row, last=done == self.store.steps)
+            self.recorder.look(done)
             if time.monotonic() - saved > SAVE_SECONDS:
                 self._save(done)
+                self.recorder.save(done)
                 saved = time.monotonic()
             self._stop_if(interruption, done)
             if done == self.store.steps:
@@ -303,7 +318,8 @@ class Run:
         if self.machine is None or not self.machine.possible(done):
             self.losses[done] = self._step(done)
             return 1
-        losses = self.machine.make(done, min(left, self.machine.possible(done)), self._step)
+        most = min(left, self.machine.possible(done), self.recorder.room(done))
+        losses = self.machine.make(done, most, self._step)
         self.losses[done : done + len(losses)] = losses
         return len(losses)
 
@@ -321,13 +337,8 @@ class Run:
         return float(loss)
 
     def _loss(self, images: Array, labels: Array) -> Tensor:
-        """The recorded loss of one batch; for SquaredError the labels become rows of 0 and 1."""
-        scores = self.network(constant(self.network.read(images)))
-        targets = labels
-        if isinstance(self.criterion, SquaredError):
-            targets = one_hot(labels, scores.shape[1]).astype(scores.dtype)
-        loss: Tensor = self.criterion(scores, targets)
-        return loss
+        x = constant(self.network.read(images))
+        return batch_loss(self.network, self.criterion, x, labels)
 
     def _measure(self, done: int) -> Epoch:
         """Add a row to the history; keep the parameters if it is the best one."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,8 +15,69 @@ class NonFiniteError(ArithmeticError):
     """The loss became NaN or infinite. The message names the step and the node that began it."""
 
 
+@dataclass(frozen=True)
+class Range:
+    """An input of an operation: its name, its shape, and its least and greatest element."""
+
+    name: str
+    shape: tuple[int, ...]
+    low: float | None
+    high: float | None
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.name} {self.shape} empty"
+        return f"{self.name} {self.shape} from {self.low:.6g} to {self.high:.6g}"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The first value of a computation that is not finite.
+
+    Attributes:
+        kind: an `operation` whose inputs were finite; or a `parameter` or `data` that were not.
+        name: of the operation or the parameter.
+        where: the path of the layer, or nothing.
+        shape: of the value.
+        bad: how many of its elements are not finite.
+        size: how many it has.
+        inputs: those of the operation.
+        value: the value itself.
+    """
+
+    kind: Literal["operation", "parameter", "data"]
+    name: str
+    where: str
+    shape: tuple[int, ...]
+    bad: int
+    size: int
+    inputs: tuple[Range, ...]
+    value: Array
+
+
+def first_nonfinite(loss: Tensor) -> Origin | None:
+    """The first value behind `loss`, in the order of computation, that is not finite.
+
+    Args:
+        loss: a recorded loss.
+    """
+    for x in topological_order(loss):
+        bad = int(np.sum(~np.isfinite(x.value))) if x.value.dtype.kind == "f" else 0
+        if not bad:
+            continue
+        about = x.value.shape, bad, x.value.size
+        if x.node is None:
+            return Origin("parameter", _name(x), "", *about, (), x.value)
+        if not x.node.inputs:
+            return Origin("data", _name(x), "", *about, (), x.value)
+        where = x.node.group.path() if x.node.group else ""
+        inputs = tuple(_range(i) for i in x.node.inputs)
+        return Origin("operation", x.node.primitive.name, where, *about, inputs, x.value)
+    return None
+
+
 def explain_nonfinite(loss: Tensor, step: int) -> NonFiniteError:
-    """Find the first value behind `loss` that is not finite.
+    """Say which value behind `loss` was the first that is not finite.
 
     Args:
         loss: a recorded loss.
@@ -34,25 +96,23 @@ def explain_nonfinite(loss: Tensor, step: int) -> NonFiniteError:
         1 of 2 elements. Its inputs: x (2,) from 0 to 1
     """
     head = f"step {step}: the loss is {float(loss):g}"
-    for x in topological_order(loss):
-        bad = int(np.sum(~np.isfinite(x.value))) if x.value.dtype.kind == "f" else 0
-        if not bad:
-            continue
-        share = f"shape {x.value.shape}, {bad} of {x.value.size} elements"
-        if x.node is None:
-            return NonFiniteError(
-                f"{head}. {_name(x)}, {share}, was not finite before it: the update of an earlier "
-                "step did that; a lower learning rate may help"
-            )
-        if not x.node.inputs:
-            return NonFiniteError(f"{head}. The data, {share}, were not finite already")
-        where = f" in {x.node.group.path()}" if x.node.group else ""
-        inputs = "; ".join(_range(i) for i in x.node.inputs)
+    origin = first_nonfinite(loss)
+    if origin is None:
+        return NonFiniteError(head)
+    share = f"shape {origin.shape}, {origin.bad} of {origin.size} elements"
+    if origin.kind == "parameter":
         return NonFiniteError(
-            f"{head}. The first value that is not finite came out of {x.node.primitive.name}"
-            f"{where}, {share}. Its inputs: {inputs}"
+            f"{head}. {origin.name}, {share}, was not finite before it: the update of an earlier "
+            "step did that; a lower learning rate may help"
         )
-    return NonFiniteError(head)
+    if origin.kind == "data":
+        return NonFiniteError(f"{head}. The data, {share}, were not finite already")
+    where = f" in {origin.where}" if origin.where else ""
+    inputs = "; ".join(map(str, origin.inputs))
+    return NonFiniteError(
+        f"{head}. The first value that is not finite came out of {origin.name}{where}, {share}. "
+        f"Its inputs: {inputs}"
+    )
 
 
 def _name(x: Any) -> str:
@@ -63,9 +123,9 @@ def _name(x: Any) -> str:
     return "data"
 
 
-def _range(x: Any) -> str:
+def _range(x: Any) -> Range:
     """What an input is and between which numbers it lies."""
     value: Array = np.asarray(x.value if isinstance(x, Operand) else x)
     if not value.size:
-        return f"{_name(x)} {value.shape} empty"
-    return f"{_name(x)} {value.shape} from {value.min():.6g} to {value.max():.6g}"
+        return Range(_name(x), value.shape, None, None)
+    return Range(_name(x), value.shape, float(value.min()), float(value.max()))

@@ -5,6 +5,7 @@
 - `best.safetensors` - the parameters at the best epoch.
 - `run.json` - the settings, versions and data hashes.
 - `history.csv`, `curve.png` - see `History`.
+- `report.html` - see `Recorder`.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ from tarograd.training.construct import construct
 from tarograd.training.history import Epoch, History
 from tarograd.version import __version__
 
-LAST, BEST, RUN, TABLE, CURVE = (
+LAST, BEST, RUN, TABLE, CURVE, REPORT = (
     "last.safetensors",
     "best.safetensors",
     "run.json",
     "history.csv",
     "curve.png",
+    "report.html",
 )
 _OPTIMIZER, _LOSSES = "optimizer/", "history/losses"
 
@@ -304,7 +306,7 @@ def _history(name: str, arrays: dict[str, Array], metadata: dict[str, Any]) -> H
 
 def _move_aside(directory: Path) -> None:
     """Move the files of an earlier run into `earlier-1`, `earlier-2` …: nothing is lost."""
-    files = [directory / name for name in (LAST, BEST, RUN, TABLE, CURVE)]
+    files = [directory / name for name in (LAST, BEST, RUN, TABLE, CURVE, REPORT)]
     if not any(file.exists() for file in files):
         return
     number = 1

@@ -1,0 +1,286 @@
+"""The recorder of a run: moments to look at afterwards, or while it goes on.
+
+While the run computes, a moment is only a handful of references to arrays that nobody writes
+into. It is developed, by making one step again on the side, when the run's files are written.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from bisect import bisect_right
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from tarograd.checkpoint import CheckpointError, write_atomically
+from tarograd.drawing.film import Film, run_page
+from tarograd.drawing.html import json_text
+from tarograd.drawing.labels import name_text
+from tarograd.drawing.numbers import plain
+from tarograd.graph import Array
+from tarograd.training.findings import findings
+from tarograd.training.health import first_nonfinite
+from tarograd.training.history import History
+from tarograd.training.replay import Parts, Replay, State, state_of
+from tarograd.training.vitals import Vitals, read_vitals, vitals
+
+FORMAT, VERSION = "tarograd-run", 1
+MOMENTS = 60
+EARLY = (0, 1, 2, 5, 10, 20, 35, 50)  # most illnesses are there at once, or after a few steps
+BYTES = 2_700_000  # of all moments together; the page adds less than 0.2 MB
+WAITING = 64 * 2**20  # bytes of arrays that undeveloped moments keep
+PIECES = 300  # of the loss curve: twice as many as a narrow screen can show
+PATIENCE = 300  # a report is rewritten after so many times as long as it took to write
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A developed moment: its measurements, and all that the page shows, as JSON."""
+
+    vitals: Vitals
+    text: str
+
+    @property
+    def step(self) -> int:
+        """How many steps had been made."""
+        return self.vitals.step
+
+
+def schedule(steps: int) -> list[int]:
+    """The steps of a run at which a moment is recorded: the first ones, then even distances.
+
+    Example:
+        >>> schedule(40)
+        [0, 1, 2, 5, 10, 20, 35, 40]
+    """
+    rest = MOMENTS - len(EARLY)
+    even = {EARLY[-1] + (steps - EARLY[-1]) * (i + 1) // rest for i in range(rest)}
+    return sorted({s for s in EARLY if s < steps} | {s for s in even if s > EARLY[-1]} | {steps})
+
+
+def thinned(moments: list[Moment]) -> list[Moment]:
+    """As many moments as a report holds; of the others those that stand closest go."""
+    kept = list(moments)
+    while len(kept) > 2 and (len(kept) > MOMENTS or sum(len(m.text) for m in kept) > BYTES):
+        late = [i for i in range(1, len(kept) - 1) if kept[i].step not in EARLY]
+        inner = late or range(1, len(kept) - 1)
+        del kept[min(inner, key=lambda i: kept[i + 1].step - kept[i - 1].step)]
+    return kept
+
+
+class Recorder:
+    """Records a run of `steps` steps, and writes the page that shows it.
+
+    A `with` block around the run writes the last report, whatever ends the run.
+
+    Args:
+        parts: the network, its loss layer, the optimizer, the mini-batches and the images that a
+            Replay is made of.
+        steps: of the whole run.
+        history: of the run; it fills while the run goes on.
+        losses: of all steps; those that were made are filled in.
+        about: the settings that the page names.
+        path: of the report; None to write none.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        steps: int,
+        history: History,
+        losses: Array,
+        about: dict[str, Any],
+        path: Path | None,
+    ) -> None:
+        self.parts, self.steps, self.history, self.losses = parts, steps, history, losses
+        self.about, self.path = about, path
+        self.moments: list[Moment] = []
+        self.film = Film()
+        self.trouble = ""  # why nothing is recorded any more
+        self._due = schedule(steps) if path else []
+        self._due_set = frozenset(self._due)
+        self._taken = -1  # the step of the last moment
+        self._replay: Replay | None = None
+        self._waiting: list[State] = []
+        self._written = time.monotonic()
+        self._cost = 0.0
+
+    def __enter__(self) -> Recorder:
+        if self._due:
+            try:
+                self._replay = Replay(*self.parts)  # a copy of the layers as they are at the start
+            except Exception as error:
+                self.trouble = f"{type(error).__name__}: {error}"
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.end(self.parts[2].step_count, error)
+
+    def room(self, done: int) -> int:
+        """How many steps there are from here to the next moment."""
+        place = bisect_right(self._due, done)
+        return self._due[place] - done if place < len(self._due) else self.steps - done
+
+    def look(self, done: int) -> None:
+        """Keep this moment if it is due; cheap enough to be called after each step."""
+        if done not in self._due_set or self.trouble or self._taken == done:
+            return
+        self._taken = done
+        self._waiting.append(self._state(done))
+        if len(self._waiting) * self._waiting[0].nbytes > WAITING:
+            self.develop()
+
+    def develop(self) -> None:
+        """Make pages of the moments that wait."""
+        waiting, self._waiting = self._waiting, []
+        for state in waiting:
+            moment = self._attempt(state)
+            if moment is not None:
+                self.moments.append(moment)
+        self.moments = thinned(self.moments)
+
+    def _attempt(self, state: State, failed: bool = False) -> Moment | None:
+        """A picture is no reason to lose a run: what a layer of the user's raises is only noted."""
+        try:
+            return None if self.trouble else self._developed(state, failed)
+        except Exception as error:
+            self.trouble = f"{type(error).__name__}: {error}"
+            return None
+
+    def _state(self, done: int) -> State:
+        network, _, optimizer, *_ = self.parts
+        return state_of(network, optimizer, done)
+
+    def _developed(self, state: State, failed: bool = False) -> Moment:
+        if self._replay is None:
+            raise RuntimeError("a recorder works within its with block")
+        seen = self._replay.see(state)
+        found = vitals(seen, state.step)
+        data = {"vitals": found.json(), **self.film.frame(seen.trace)}
+        data["paths"] = {path: value for value, path in seen.paths.items()}
+        origin = first_nonfinite(seen.loss) if failed else None
+        if origin is not None:
+            at = next((v for v in seen.trace.values if v.array is origin.value), None)
+            data["origin"] = {
+                "kind": origin.kind,
+                "name": name_text(origin.name),
+                "where": origin.where,
+                "shape": origin.shape,
+                "bad": origin.bad,
+                "size": origin.size,
+                "node": at.node if at is not None else None,
+                "inputs": [
+                    asdict(i) | {end: _plain(getattr(i, end)) for end in ("low", "high")}
+                    for i in origin.inputs
+                ],
+            }
+        return Moment(found, json_text(data))
+
+    def save(self, done: int) -> None:
+        """Write the report of a run that goes on, unless that would cost too much time."""
+        if time.monotonic() - self._written > PATIENCE * self._cost:
+            self.write(done, "running")
+
+    def end(self, done: int, error: BaseException | None) -> None:
+        """Write the last report; after an error with the moment at which it happened."""
+        if error is None:
+            self.write(done, "finished")
+        elif isinstance(error, SystemExit | KeyboardInterrupt):
+            self.write(done, "stopped")
+        else:
+            self.develop()
+            last = self._attempt(self._state(done), failed=True)
+            if last is not None:
+                self.moments = [m for m in self.moments if m.step != done] + [last]
+            self.write(done, "failed", f"{type(error).__name__}: {error}")
+
+    def write(self, done: int, state: str, message: str = "") -> None:
+        """Write report.html."""
+        if self.path is None:
+            return
+        began = time.monotonic()
+        self.develop()
+        try:
+            page = run_page(self.title, self.json(done, state, message))
+            write_atomically(self.path, page.encode())
+        except CheckpointError as error:
+            if state == "finished":  # otherwise there is worse to be told
+                print(f"no report: {error}", file=sys.stderr)
+        self._written = time.monotonic()
+        self._cost = self._written - began
+
+    @property
+    def title(self) -> str:
+        """Of the page."""
+        return f"{name_text(type(self.parts[0]).__name__)} – tarograd"
+
+    def json(self, done: int, state: str, message: str = "") -> str:
+        """Everything that the page shows, as JSON."""
+        head = json_text({"format": FORMAT, "version": VERSION, **self.news(done, state, message)})
+        pictures = json_text(self.film.pictures)
+        moments = ",".join(m.text for m in self.moments)
+        return f'{head[:-1]},"pictures":{pictures},"moments":[{moments}]}}'
+
+    def news(self, done: int, state: str, message: str = "") -> dict[str, Any]:
+        """What changes with every step, beside the moments."""
+        return {
+            "about": self.about,
+            "steps": self.steps,
+            "done": done,
+            "state": state,
+            "message": message,
+            "trouble": self.trouble,
+            "curve": curve(self.losses[:done]),
+            "epochs": self.history.rows(),
+            "findings": [asdict(f) for f in findings([m.vitals for m in self.moments])],
+        }
+
+    def resume(self, done: int) -> None:
+        """Take up the moments that the report of an earlier part of the run holds."""
+        if self.path is None or not self.path.is_file():
+            return
+        try:
+            text = self.path.read_text(encoding="utf-8")
+            _, _, rest = text.partition('<script type="application/json" id="data">')
+            run = json.loads(rest.partition("</script>")[0])["run"]
+            if (run["format"], run["version"]) != (FORMAT, VERSION):
+                return
+            moments = [Moment(read_vitals(m["vitals"]), json_text(m)) for m in run["moments"]]
+            pictures = list(run["pictures"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return  # without its report a run goes on all the same
+        self.moments = [m for m in moments if m.step <= done]
+        self.film.pictures = pictures
+        self._taken = self.moments[-1].step if self.moments else -1
+
+
+def _plain(x: float | None) -> float | str | None:
+    return None if x is None else plain(x)
+
+
+def curve(losses: Array) -> list[list[float | str]]:
+    """The losses in at most `PIECES` pieces, each its last step, least, mean and greatest loss.
+
+    Example:
+        >>> curve(np.array([2.0, 1.0]))
+        [[1, 2.0, 2.0, 2.0], [2, 1.0, 1.0, 1.0]]
+    """
+    if not len(losses):
+        return []
+    pieces = min(PIECES, len(losses))
+    starts = np.arange(pieces) * len(losses) // pieces
+    ends = np.append(starts[1:], len(losses))
+    low, high = (f.reduceat(losses, starts) for f in (np.minimum, np.maximum))
+    mean = np.add.reduceat(losses, starts) / (ends - starts)
+    rows = zip(ends.tolist(), low.tolist(), mean.tolist(), high.tolist(), strict=True)
+    return [[end, *(plain(float(f"{x:.5g}")) for x in numbers)] for end, *numbers in rows]
