@@ -37,7 +37,8 @@ def test_the_default_run_recognizes_97_of_100_digits(tmp_path: Path) -> None:
     assert re.fullmatch(r"best: epoch \d+  step \d+  loss .*  train .*  test 0\.\d{4}", best)
     assert float(best.split()[-1]) == pytest.approx(accuracy, abs=5e-5)
     assert kept == (
-        "kept in runs/digits; look at its curve.png, or try: tarograd predict runs/digits IMAGE.png"
+        "kept in runs/digits; look at its report.html, or try: "
+        "tarograd predict runs/digits IMAGE.png"
     )
     told = settings(run)
     assert told.pop("data_hashes") == DIGITS.hashes

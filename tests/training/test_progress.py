@@ -131,7 +131,7 @@ def test_the_bar_leaves_a_clean_terminal(finished: tuple[Path, int, str]) -> Non
     lines = [line for line in screen(sent) if line]
     assert len(lines) == 2
     assert lines[0].startswith("best: epoch ")
-    assert lines[1].startswith("kept in run; look at its curve.png, or try: tarograd predict run")
+    assert lines[1].startswith("kept in run; look at its report.html, or try: tarograd predict run")
 
 
 def test_the_bar_changes_no_bit_nor_do_lines_nor_silence(finished: tuple[Path, int, str]) -> None:
