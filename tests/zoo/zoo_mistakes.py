@@ -323,7 +323,7 @@ MISTAKES: list[Mistake] = [
     wrong(57, o.CUBE, "formula", **quick(lambda s, c: c * 3 * s.x)),
     wrong(57, o.GELU, "formula", **quick(lambda s, c: c * o.sigmoid(1.7 * s.x))),
     wrong(57, o.SWISH, "formula", **quick(lambda s, c: c * (s.y + o.sigmoid(s.x)))),
-    wrong(57, o.SOFTSIGN, "formula", **quick(lambda s, c: c / (1 + np.abs(s.x)))),
+    wrong(57, o.SOFTSIGN, "formula missing-term", **quick(lambda s, c: c / (1 + np.abs(s.x)))),
     wrong(57, o.CUBES, "formula", **quick(lambda s, c: c * 3 * np.abs(s.x))),
     wrong(57, o.MULTIPLY, "wrong-tensor", **quick(lambda s, c: (c * s.a, c * s.a))),
     wrong(57, o.DIVIDE, "wrong-tensor formula", **quick(lambda s, c: (c / s.b, -c * s.a / s.b))),

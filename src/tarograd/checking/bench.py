@@ -75,12 +75,17 @@ class Bench:
         return tuple(np.array(y) for y in self._run.forward(given))
 
     def evaluate(self, values: Values) -> Array:
-        """All outputs at a point as one vector."""
-        if self._frozen:
-            self._count()
-            y = flat(self._frozen(values))
-        else:
-            y = flat(self._outputs(values))
+        """All outputs at a point as one vector; NaN where forward cannot be computed."""
+        try:
+            if self._frozen:
+                self._count()
+                y = flat(self._frozen(values))
+            else:
+                y = flat(self._outputs(values))
+        except OutOfTime:
+            raise
+        except Exception:  # outside the domain, such as a singular matrix
+            return np.full(self.y.shape, np.nan)
         return y if y.shape == self.y.shape else np.full(self.y.shape, np.nan)
 
     def raw_gradients(self, c: Array, values: Values | None = None) -> dict[str, Any]:

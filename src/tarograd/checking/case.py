@@ -107,10 +107,13 @@ class Case:
         return self.whole and self.bench.y.size <= OUTPUTS and bool(np.all(np.isfinite(self.a)))
 
     def fits(self, explained: Array) -> bool:
-        """Whether an explanation gives the claimed gradient."""
-        return explained.shape == self.a.shape and bool(
-            np.all(np.abs(explained - self.a) <= self.tolerance)
-        )
+        """Whether an explanation gives the claimed gradient; NaN where it says nothing."""
+        if explained.shape != self.a.shape:
+            return False
+        known = ~np.isnan(explained)
+        if not known.all() and (known.mean() < 0.4 or not np.any(self.wrong & known)):
+            return False
+        return bool(np.all(np.abs(explained - self.a)[known] <= self.tolerance))
 
     def at(self, values: Values, draw: int | None = None) -> Case | None:
         """The same leaf at another point; None where the subject can't be computed."""
@@ -133,15 +136,36 @@ class Case:
                 break
         return [*telling, *silent][:2]
 
-    def numeric_at(self, values: Values) -> Array | None:
-        """The numeric gradient under the same upstream gradient at another point."""
+    @cached_property
+    def with_other_data(self) -> Case | None:
+        """The same case with its data (labels, masks, indices) permuted; itself without any."""
+        values, data = dict(self.bench.values), False
+        for name in self.bench.subject.inputs:
+            x = values[name]
+            if x.dtype.kind in "iub" and x.size > 1:
+                values[name] = self.bench.random.permutation(x.reshape(-1)).reshape(x.shape)
+                data |= not np.array_equal(values[name], x)
+        return self.at(values) if data else self
+
+    def fits_at(self, values: Values) -> bool:
+        """Whether the numeric gradient at another point, under the same `c`, is what is claimed.
+
+        One random direction decides for most points that it is not.
+        """
         bench = runs_forward(self.bench, values)
         if bench is None:
-            return None
-        indices = np.arange(values[self.leaf].size)
-        found, _, _ = columns(bench, self.leaf, indices, self.c)
+            return False
+        x = values[self.leaf]
+        u = rms(x) * bench.random.standard_normal(x.shape)
+        one = slopes(bench.evaluate, bench.values, {self.leaf: u}, bench.noise, FIRST)
+        if not np.any(one.kink & (self.c != 0)):
+            gap = abs(float(np.sum(self.a * u)) - float(np.sum(self.c * one.value)))
+            bar = 20 * float(np.linalg.norm(self.c * one.error))
+            if gap > bar + 1e-3 * float(np.linalg.norm(self.a * u)):
+                return False
+        found, _, _ = columns(bench, self.leaf, np.arange(x.size), self.c)
         vector = self.c @ found if found.shape[0] == bench.y.size else found
-        return np.asarray(vector).reshape(values[self.leaf].shape)
+        return self.fits(np.asarray(vector).reshape(x.shape))
 
 
 def runs_forward(bench: Bench, values: Values) -> Bench | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,33 +11,61 @@ from tarograd.checking.bench import Bench
 from tarograd.checking.case import Case, columns
 from tarograd.checking.causes_exchange import wrong_layout, wrong_tensor
 from tarograd.checking.causes_factor import averaged, scale, zero
+from tarograd.checking.causes_formula import formula, multiplier, rounded
 from tarograd.checking.causes_region import overwrites, slices
-from tarograd.checking.causes_term import extra_or_missing, lost_coupling
-from tarograd.checking.causes_value import coupling, formula, mask, scale_dependent
+from tarograd.checking.causes_shrunk import shrunk
+from tarograd.checking.causes_term import (
+    extra_or_missing,
+    invariance,
+    lost_coupling,
+    other_use,
+    through_statistic,
+)
+from tarograd.checking.causes_value import coupling, direction, mask, permuted, piecewise
+from tarograd.checking.causes_vanish import accumulated, near_zero, vanishes
 from tarograd.checking.report import Cause
 from tarograd.checking.subject import Array
 
-RULES = (
+Rule = Callable[[Case], Cause | None]
+RULES: tuple[Rule, ...] = (  # the surest and cheapest first
     zero,
     scale,
     averaged,
+    rounded,
     wrong_layout,
     extra_or_missing,
+    other_use,
     overwrites,
     wrong_tensor,
     slices,
     mask,
     lost_coupling,
     coupling,
+    permuted,
+    piecewise,
+    direction,
     formula,
-    scale_dependent,
+)
+EXPERIMENTS: tuple[Rule, ...] = (  # many forwards: for what is left
+    accumulated,
+    vanishes,
+    invariance,
+    through_statistic,
+    multiplier,
+    shrunk,
+    near_zero,
 )
 ELEMENTS = 4096
 
 
-def name_cause(case: Case) -> Cause:
-    """The first rule whose experiment confirms it, or an honest `unclassified`."""
-    for rule in RULES:
+def name_cause(case: Case, thorough: bool = True) -> Cause:
+    """The first rule whose experiment confirms it, or an honest `unclassified`.
+
+    Args:
+        case: what is wrong.
+        thorough: make the experiments that take many forwards, too.
+    """
+    for rule in (*RULES, *(EXPERIMENTS if thorough else ())):
         try:
             found = rule(case)
         except (ValueError, IndexError, TypeError, ArithmeticError, np.linalg.LinAlgError):

@@ -33,7 +33,7 @@ def zero(case: Case) -> Cause | None:
         f"0 at {1 + len(case.others)} random points, where the numeric gradient reaches "
         f"{case.size:.3g}",
         "the path back to it is cut (detached, never written, or a mask of zeros)",
-        1.0,
+        0.85,
     )
 
 

@@ -1,6 +1,9 @@
-"""Causes that show in which elements are wrong."""
+"""Causes that show in which elements, or which paths to them, are wrong."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
 
 import numpy as np
 
@@ -11,90 +14,164 @@ from tarograd.checking.subject import Array
 
 
 def overwrites(case: Case) -> Cause | None:
-    """Where several contributions meet, one of them is left: the last one written."""
-    picks = _picks(case)
-    if picks is None:
+    """Where several contributions meet, only the one that a loop writes last is left."""
+    shape = _shape(case)
+    if shape is None or not case.others:
         return None
-    fresh = Case(case.bench, case.leaf)
-    if _picks(fresh) != picks:
-        return None
-    return Cause(
-        "overwrites",
-        case.leaf,
-        "where several outputs depend on one element, their contributions overwrite each other",
-        f"in {sum(p is not None for p in picks.values())} elements the claim is the contribution "
-        "of a single output, the same one under another upstream gradient; elements with one "
-        "contribution are right",
-        "add: dx[…] += …, or np.add.at(dx, index, …) for repeated indices",
-        0.95,
-    )
+    for axes in _subsets(len(shape)):
+        kinds = [_last_only(o, shape_, axes) for o, shape_ in _with_shapes(case)]
+        kind = kinds[0]
+        if kind is None or any(k != kind for k in kinds):
+            continue
+        which, along = kind, ", ".join(map(str, axes))
+        if which == "one for all":
+            return _cause(
+                "slice",
+                case,
+                f"of the upstream gradient only the first index of axis {along} is used",
+                "the claimed paths from the other outputs are all 0, those from it are right",
+                "use all of dout",
+            )
+        return _cause(
+            "overwrites",
+            case,
+            "where several outputs depend on one element, their contributions overwrite each other",
+            f"of the contributions along axis {along} of the output exactly the {which} one is "
+            "left in every element, and it is right; where there is only one, all is right",
+            "add: dx[…] += …, or np.add.at(dx, index, …) for repeated indices",
+        )
+    return None
 
 
-def _picks(case: Case) -> dict[int, int | None] | None:
-    """For every wrong element the output whose contribution is all that is left."""
+def _cause(name: str, case: Case, why: str, seen: str, fix: str, confidence: float = 0.92) -> Cause:
+    points = f", at {1 + len(case.others)} random points"
+    return Cause(name, case.leaf, why, seen + points, fix, confidence)
+
+
+def _shape(case: Case) -> tuple[int, ...] | None:
+    """The shape of the output, if there is only one that is an array."""
+    outputs = case.bench.outputs
+    return outputs[0].shape if len(outputs) == 1 and outputs[0].ndim else None
+
+
+def _with_shapes(case: Case) -> Iterator[tuple[Case, tuple[int, ...]]]:
+    for o in (case, *case.others):
+        yield o, o.bench.outputs[0].shape
+
+
+def _subsets(count: int) -> list[tuple[int, ...]]:
+    return [s for k in range(1, count + 1) for s in combinations(range(count), k)]
+
+
+def _last_only(case: Case, shape: tuple[int, ...], axes: tuple[int, ...]) -> str | None:
+    """Whether of the positions along some axes of the output only one is left per element."""
     given = matrices(case)
     if given is None:
         return None
     a, n, tolerance = given
-    share = case.c[:, None] * n
-    found: dict[int, int | None] = {}
-    flat = case.a.ravel()
-    several = np.count_nonzero(np.abs(n) > tolerance, axis=0)
-    wrong = np.any(np.abs(a - n) > tolerance, axis=0)
-    if not wrong.any() or np.any(np.count_nonzero(np.abs(a) > tolerance, axis=0) > 1):
-        only = wrong & (np.count_nonzero(np.abs(a) > tolerance, axis=0) > 1)
-        if only.any() or not wrong.any():
-            return None
-    single = several <= 1
-    if np.any(single & wrong & np.any(np.abs(a) > tolerance, axis=0)):
+    there, kept = np.abs(n) > tolerance, np.abs(a) > tolerance
+    if np.any(np.abs(a - n)[kept] > 10 * tolerance):
         return None
-    for i in np.flatnonzero(wrong):
-        match = np.flatnonzero(np.abs(share[:, i] - flat[i]) <= tolerance * 10)
-        match = match[np.abs(n[match, i]) > tolerance]
-        if abs(flat[i]) <= tolerance:
-            found[int(i)] = None
-        elif len(match) == 1 and several[i] > 1:
-            found[int(i)] = int(match[0])
-        else:
-            return None
-    chosen = [p for p in found.values() if p is not None]
-    diagonal = len(flat) == len(case.c) and all(p in (i, None) for i, p in found.items())
-    if len(chosen) < max(1, len(found) // 4) or diagonal or _whole_rows(case, chosen):
+    index = np.indices(shape)[list(axes)].reshape(len(axes), -1)
+    position = np.ravel_multi_index(tuple(index), tuple(shape[i] for i in axes))
+    count = int(position.max()) + 1
+    met, left, lost = (np.zeros((count, a.shape[1]), bool) for _ in range(3))
+    np.logical_or.at(met, position, there)
+    np.logical_or.at(left, position, there & kept)
+    np.logical_or.at(lost, position, there & ~kept)
+    touched = met.any(axis=0)
+    writes = left.sum(axis=0)
+    if np.any(left & lost) or np.any(writes[touched] > 1) or np.mean(writes[touched]) < 0.3:
         return None
-    return found
+    several = (met.sum(axis=0) > 1) & (writes == 1)
+    if not several.any() or (case.x.shape == shape and _diagonal(kept)):
+        return None
+    return _which(left, met, several)
 
 
-def _whole_rows(case: Case, chosen: list[int]) -> bool:
-    """Whether all that is left comes from one row of the batch that is not the last one."""
-    shape = case.bench.outputs[0].shape
-    if len(case.bench.outputs) != 1 or len(shape) < 2 or shape[0] < 2:
-        return False
-    rows = {int(np.unravel_index(j, shape)[0]) for j in chosen}
-    return len(rows) == 1 and rows != {shape[0] - 1}
+def _which(left: Array, met: Array, several: Array) -> str | None:
+    """Whether it is the last position that is left, or the first: of some, or the one for all."""
+    where, count = left.argmax(axis=0), len(met)
+    first, last = met.argmax(axis=0), count - 1 - met[::-1].argmax(axis=0)
+    if np.all((where == last)[several]):
+        return "last"
+    if not np.all((where == first)[several]):
+        return None
+    same = np.all(met[:, several] == met[:, several][:, :1])
+    return "one for all" if same and count > 1 else "first"
+
+
+def _diagonal(kept: Array) -> bool:
+    """Whether each element keeps only the output in its own place: that is no loop."""
+    return not np.any(kept & ~np.eye(len(kept), dtype=bool))
 
 
 def slices(case: Case) -> Cause | None:
-    """The wrong elements are the same slice at every point."""
-    if not case.others:
+    """The wrong elements are the same at every point, and empty or off by one factor."""
+    if not case.others or any(o.x.shape != case.x.shape for o in case.others):
         return None
-    rows = _rows_left_out(case)
-    if rows:
-        return rows
-    wrong = case.wrong
-    if wrong.all() or any(not np.array_equal(o.wrong, wrong) for o in case.others):
+    return _rows_left_out(case) or _same_elements(case)
+
+
+def _same_elements(case: Case) -> Cause | None:
+    sets = [case.wrong, *(o.wrong for o in case.others)]
+    wrong = np.any(sets, axis=0)  # a gradient can be 0 by chance at one of the points
+    kind = None if wrong.all() else _filled_with(case)
+    moved = case.with_other_data if kind else None
+    if kind is None or moved is None:
         return None
+    if moved is not case and np.any(moved.wrong & ~wrong):
+        return _of_data(case, kind)
     where = _hyperplane(wrong)
-    if where is None:
+    if where is None or kind == "more" or any(not np.array_equal(s, wrong) for s in sets):
         return None
-    return Cause(
+    return _cause(
         "slice",
-        case.leaf,
-        f"only {where} is wrong, the rest is right",
-        f"the same {np.count_nonzero(wrong)} of {wrong.size} elements at "
-        f"{1 + len(case.others)} random points",
+        case,
+        f"only {where} is wrong: it is {'not filled' if kind == 'nothing' else 'off by a factor'}; "
+        "the rest is right",
+        f"the same {np.count_nonzero(wrong)} of {wrong.size} elements",
         "look at the bounds of the loop or slice that fills them",
-        0.9,
     )
+
+
+def _filled_with(case: Case) -> str | None:
+    """What stands in the wrong elements, at every point: nothing, too much, a factor."""
+    kinds = set()
+    ratios = []
+    for o in (case, *case.others):
+        a, n = o.a[case.wrong], o.n[case.wrong]
+        if not np.any(a):
+            kinds.add("nothing")
+        elif np.all(np.abs(n) <= 10 * o.tolerance):
+            kinds.add("more")
+        else:
+            kinds.add("factor")
+            with np.errstate(all="ignore"):
+                ratios += [r for r in (a / n).ravel() if np.isfinite(r)]
+    if len(kinds) != 1:
+        return None
+    if ratios and np.ptp(ratios) > 1e-4 * max(1e-9, max(map(abs, ratios))):
+        return None
+    kind = kinds.pop()
+    return "sign" if ratios and abs(ratios[0] + 1) < 1e-4 else kind
+
+
+def _of_data(case: Case, kind: str) -> Cause | None:
+    """Which elements are wrong follows from data such as labels, masks or indices."""
+    data = ", ".join(n for n in case.bench.subject.inputs if n not in case.bench.leaves)
+    seen = f"the wrong elements move when {data} is permuted, and not with the float values"
+    if kind == "nothing":
+        why, fix = f"the term of the elements that {data} marks is missing", "add that term"
+        return _cause("missing-term", case, why, seen, fix, 0.85)
+    if kind == "more":
+        why = f"a gradient passes to elements that {data} cuts off"
+        return _cause("mask", case, why, seen, f"multiply by the mask from {data}", 0.9)
+    if kind == "sign":
+        why, fix = f"the elements that {data} marks have the wrong sign", "turn the sign there"
+        return _cause("sign", case, why, seen, fix, 0.85)
+    why = f"the elements that {data} marks have a wrong factor"
+    return _cause("formula", case, why, seen, f"derive the term with {data} again", 0.8)
 
 
 def _hyperplane(wrong: Array) -> str | None:
@@ -112,34 +189,27 @@ def _hyperplane(wrong: Array) -> str | None:
 
 def _rows_left_out(case: Case) -> Cause | None:
     """The outputs of some rows pass nothing back, the others all that they should."""
-    shapes = case.bench.outputs[0].shape
-    if len(case.bench.outputs) != 1 or len(shapes) < 2:
-        return None
     found = [_dead_rows(o) for o in (case, *case.others)]
     if found[0] is None or any(f is None or not np.array_equal(f, found[0]) for f in found):
         return None
-    dead: Array = found[0].reshape(shapes)
+    seen = "the rows of the Jacobian for the other outputs are 0"
+    if len(case.bench.outputs) > 1:
+        why = f"the paths from some of the {len(case.bench.outputs)} outputs are missing"
+        fix = "add the gradients that arrive from every output"
+        return _cause("missing-term", case, why, seen, fix, 0.85)
+    shape = case.bench.outputs[0].shape
+    dead: Array = found[0].reshape(shape)
     for axis in range(dead.ndim):
         others = tuple(i for i in range(dead.ndim) if i != axis)
-        some, every = dead.any(axis=others), dead.all(axis=others)
-        if not np.array_equal(some, every):
+        some, every = np.any(dead, axis=others), np.all(dead, axis=others)
+        if not np.array_equal(some, every) or np.all(some):
             continue
         kept = np.flatnonzero(~some).tolist()
-        last = axis == 0 and kept == [len(dead) - 1] and case.leaf not in case.bench.subject.inputs
-        name = "overwrites" if last else "slice"
-        why = (
-            "each row's contribution overwrites the one before: only the last is left"
-            if last
-            else f"of the upstream gradient only index {kept[:6]} of axis {axis} is used"
-        )
-        return Cause(
-            name,
-            case.leaf,
-            why,
-            "the rows of the Jacobian for the other outputs are 0, at three random points",
-            "add the contributions up: +=" if last else "use all rows of dout",
-            0.9,
-        )
+        if kept[-1] - kept[0] >= len(kept) or (0 not in kept and dead.shape[axis] - 1 not in kept):
+            why = f"the terms from some indices of axis {axis} of the output are missing"
+            return _cause("missing-term", case, why, seen, "add them: +=, not =", 0.75)
+        why = f"of the upstream gradient only index {kept[:6]} of axis {axis} is used"
+        return _cause("slice", case, why, seen, "use all of dout")
     return None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -9,7 +11,7 @@ import numpy as np
 from tarograd.checking.case import Case
 from tarograd.checking.jacobians import matrices
 from tarograd.checking.report import Cause
-from tarograd.checking.subject import Array
+from tarograd.checking.subject import Array, Values
 
 
 def extra_or_missing(case: Case) -> Cause | None:
@@ -17,7 +19,7 @@ def extra_or_missing(case: Case) -> Cause | None:
     return _multiple_of_leaf(case) or _projection(case) or _constant(case)
 
 
-def _term(name: str, case: Case, what: str, evidence: str) -> Cause:
+def _term(name: str, case: Case, what: str, evidence: str, confidence: float = 0.9) -> Cause:
     verb = "is missing" if name == "missing-term" else "is there once too often"
     fix = "add it to" if name == "missing-term" else "leave it out of"
     return Cause(
@@ -26,7 +28,7 @@ def _term(name: str, case: Case, what: str, evidence: str) -> Cause:
         f"{what} {verb}",
         f"{evidence}, here and at {len(case.others)} other points",
         f"{fix} the gradient of {case.leaf}",
-        0.9,
+        confidence,
     )
 
 
@@ -145,6 +147,136 @@ def _spanned(case: Case, along: tuple[int, ...], words: str) -> bool:
         if np.any(np.abs(fitted - row) > 2 * case.tolerance):
             return False
     return True
+
+
+def other_use(case: Case) -> Cause | None:
+    """What is missing is the claim itself with two arrays exchanged, or one transposed."""
+    if not case.others:
+        return None
+    for words, turn in _exchanges(case):
+        if all(_completed(o, turn) for o in (case, *case.others)):
+            said = f"the claim plus the claim with {words} is the numeric gradient"
+            return _term("missing-term", case, "the term of the second use", said)
+    return None
+
+
+def _exchanges(case: Case) -> Iterator[tuple[str, Callable[[Values], dict[str, Array]]]]:
+    values = case.bench.values
+    floats = [n for n, x in values.items() if x.dtype.kind == "f"]
+    for n in floats:
+        for i, j in combinations(range(values[n].ndim), 2):
+            if values[n].shape[i] == values[n].shape[j] > 1:
+                words = f"axes {i} and {j} of {n} exchanged"
+                yield words, partial(_swapped, name=n, axes=(i, j))
+    for p, q in combinations(floats, 2):
+        if values[p].shape == values[q].shape:
+            yield f"{p} and {q} exchanged", partial(_exchanged, p=p, q=q)
+
+
+def _swapped(v: Values, name: str, axes: tuple[int, int]) -> dict[str, Array]:
+    return {**v, name: np.swapaxes(v[name], *axes)}
+
+
+def _exchanged(v: Values, p: str, q: str) -> dict[str, Array]:
+    return {**v, p: v[q], q: v[p]}
+
+
+def _completed(case: Case, turn: Callable[[Values], dict[str, Array]]) -> bool:
+    rest = case.bench.gradients(case.c, turn(case.bench.values))[case.leaf]
+    return bool(np.all(np.abs(case.a + rest - case.n) <= case.tolerance))
+
+
+def through_statistic(case: Case) -> Cause | None:
+    """What is missing is of low rank: it goes through one number, a mean or a norm or a sum."""
+    found = [_low_rank(o) for o in (case, *case.others)]
+    if not case.others or any(f is None or f == "no" for f in found):
+        return None
+    name = "extra-term" if all(f == "extra" for f in found) else "missing-term"
+    what = "the path through a mean, a norm or a sum"
+    said = "in every group of elements the difference of the Jacobians goes through one number"
+    return _term(name, case, what, said, 0.75)
+
+
+def invariance(case: Case) -> Cause | None:
+    """Forward does not change along a direction along which the claim says that it does."""
+    if not case.others:
+        return None
+    for words in ("as a whole", *(f"shifted along axis {i}" for i in range(case.x.ndim))):
+        if all(_ignored(o, words) for o in (case, *case.others)):
+            what = "the part that takes out the mean, the norm or the sum"
+            said = f"forward stays the same when {case.leaf} is {words}, the claim does not"
+            said = said.replace("is as a whole", "grows as a whole")
+            return _term("missing-term", case, what, said, 0.75)
+    return None
+
+
+def _ignored(case: Case, words: str) -> bool:
+    """Whether the numeric gradient is 0 along a direction, and the claimed one is not."""
+    if words == "as a whole":
+        direction = case.x.astype(float)
+    else:
+        axis = int(words.split()[-1])
+        if case.x.shape[axis] < 2:
+            return False
+        direction = case.bench.random.standard_normal(case.x.shape).mean(axis=axis, keepdims=True)
+        direction = np.broadcast_to(direction, case.x.shape)
+    n, a = case.n * direction, case.a * direction
+    small = abs(float(n.sum())) <= 1e-6 * float(np.abs(n).sum()) + 5 * float(np.sum(case.bar))
+    return small and abs(float(a.sum())) > 1e-2 * float(np.abs(a).sum())
+
+
+def _low_rank(case: Case) -> str | None:
+    given = matrices(case)
+    if given is None:
+        return None
+    a, n, tolerance = given
+    kinds = set()
+    for rows, cols in _blocks((np.abs(a) > tolerance) | (np.abs(n) > tolerance)):
+        inner = [m[np.ix_(rows, cols)] for m in (a - n, a, n)]
+        if not np.any(np.abs(inner[0]) > tolerance):
+            continue
+        x = case.x.ravel()[cols]
+        if len(cols) > 2 and _annihilates(inner[2], x) and not _annihilates(inner[1], x):
+            along = np.outer(inner[0] @ x / (x @ x), x)
+            if np.all(np.abs(along - inner[0]) <= 10 * tolerance):
+                kinds.add("missing")
+                continue
+        if min(len(rows), len(cols)) < 4:
+            return None
+        e, has, should = (_rank(m, tolerance) for m in inner)
+        off = ~np.eye(len(rows), len(cols), dtype=bool)
+        if np.mean(np.abs(inner[0]) > tolerance) < 0.8:  # a number that all share reaches all
+            return None
+        if e > 2 or should < 2 * e + 1 or not np.any(np.abs(inner[0])[off] > tolerance):
+            return None
+        kinds.add("extra" if has < should and len(rows) == len(cols) else "missing")
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def _annihilates(m: Array, x: Array) -> bool:
+    """Whether the function does not change when x grows as a whole."""
+    return bool(np.all(np.abs(m @ x) <= 1e-5 * (np.abs(m) @ np.abs(x)) + 1e-300))
+
+
+def _rank(m: Array, tolerance: float) -> int:
+    values = np.linalg.svd(m, compute_uv=False)
+    return int(np.count_nonzero(values > max(1e-5 * values[0], 10 * tolerance)))
+
+
+def _blocks(linked: Array) -> Iterator[tuple[Array, Array]]:
+    """The outputs and elements that hang together."""
+    left: Array = np.any(linked, axis=1)
+    while left.any():
+        rows: Array = np.zeros(len(linked), bool)
+        rows[np.flatnonzero(left)[0]] = True
+        while True:
+            cols = linked[rows].any(axis=0)
+            more = np.asarray(linked[:, cols].any(axis=1))
+            if np.array_equal(more, rows):
+                break
+            rows = more
+        yield np.flatnonzero(rows), np.flatnonzero(cols)
+        left &= ~rows
 
 
 def _fewer(case: Case) -> str:

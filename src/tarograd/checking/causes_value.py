@@ -1,4 +1,4 @@
-"""Causes that show in how what is wrong depends on the values."""
+"""Causes that show in which way what is wrong depends on the values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 
 from tarograd.checking.case import Case
 from tarograd.checking.jacobians import matrices
-from tarograd.checking.points import elsewhere
 from tarograd.checking.report import Cause
 from tarograd.checking.subject import Array
 
@@ -102,6 +101,44 @@ def coupling(case: Case) -> Cause | None:
     )
 
 
+def direction(case: Case) -> Cause | None:
+    """What reaches what: the claimed pattern is the numeric one turned round, or along others."""
+    shape = case.x.shape
+    if len(case.bench.outputs) != 1 or case.bench.outputs[0].shape != shape or not case.others:
+        return None
+    patterns = []
+    for o in (case, *case.others):
+        given = matrices(o)
+        if given is None or o.x.shape != shape:
+            return None
+        patterns.append([np.abs(m) > given[2] for m in given[:2]])
+    a, n = patterns[0]
+    if any(not np.array_equal(p, a) or not np.array_equal(q, n) for p, q in patterns[1:]):
+        return None
+    if np.array_equal(a, n.T) and not np.array_equal(a, n):
+        return Cause(
+            "flipped",
+            case.leaf,
+            "backward runs in the direction of forward, not against it",
+            "the claim connects the elements that the numeric Jacobian connects, the other way "
+            "round, at three random points",
+            "go through the axis from the end: reversed(range(n)), x[::-1]",
+            0.8,
+        )
+    both = np.diag(a & n)
+    gap = np.abs(case.claimed - case.numeric) > matrices(case)[2]  # type: ignore[index]  # not None
+    if both.all() and np.any(a & ~n) and np.any(gap & n & ~np.eye(len(n), dtype=bool)):
+        return Cause(
+            "wrong-axis",
+            case.leaf,
+            "elements are coupled that forward does not couple, in place of those that it does",
+            "the pattern of the claimed Jacobian, at three random points",
+            "sum over the axis that forward sums over",
+            0.75,
+        )
+    return None
+
+
 def _coupled(case: Case) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     given = matrices(case)
     if given is None:
@@ -117,79 +154,68 @@ def _coupled(case: Case) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     return result[0], result[1]
 
 
-def formula(case: Case) -> Cause | None:
-    """A wrong derivative: the ratio of claimed to numeric is a function of the element's value."""
-    given = matrices(case)
-    if given is None or not case.others:
-        return None
-    for rows in (True, False):
-        if all(_proportional(o, rows) for o in (case, *case.others)):
-            what = "output" if rows else "element"
-            if not rows and not _local(case):
-                continue
-            return Cause(
-                "formula",
-                case.leaf,
-                "the formula of the derivative is wrong",
-                f"for each {what} analytic and numeric are proportional, with a ratio that "
-                f"depends on its value alone: {_ratios(case)}",
-                "derive the formula again, or write it in terms of the output",
-                0.8,
-            )
-    return None
-
-
-def _proportional(case: Case, rows: bool) -> bool:
-    given = matrices(case)
-    if given is None:
-        return False
-    a, n, tolerance = given
-    if not rows:
-        a, n = a.T, n.T
-    norm = np.sum(n * n, axis=1)
-    with np.errstate(all="ignore"):
-        k = np.where(norm > 0, np.sum(a * n, axis=1) / norm, 0)
-    if rows and np.max(np.count_nonzero(np.abs(n) > tolerance, axis=1), initial=0) < 2:
-        return False  # one number is proportional to any other
-    return bool(np.all(np.abs(a - k[:, None] * n) <= 10 * tolerance))
-
-
-def _local(case: Case) -> bool:
-    """Whether the ratio of an element stays when the other elements change."""
-    half = (np.arange(case.x.size) % 2 == 0).reshape(case.x.shape)
-    mixed = np.where(half, case.x, elsewhere(case.bench)[case.leaf])
-    other = case.at({**case.bench.values, case.leaf: mixed})
-    if other is None:
-        return False
-    with np.errstate(all="ignore"):
-        before, after = case.a / case.n, other.a / other.n
-    known = np.isfinite(before) & np.isfinite(after) & half
-    same = np.abs(before - after) <= 1e-4 * np.abs(before) + 1e-6
-    changed = np.abs(before - after) > 1e-4 * np.abs(before) + 1e-6
-    return bool(known.any() and np.all(same[known]) and (changed & ~half).any())
-
-
-def _ratios(case: Case) -> str:
-    with np.errstate(all="ignore"):
-        ratio = (case.a / case.n).ravel()
-    chosen = [i for i in np.argsort(case.x, axis=None) if np.isfinite(ratio[i])]
-    chosen = chosen[:: max(1, len(chosen) // 3)][:4]
-    return ", ".join(f"{ratio[i]:.4g} at {case.x.ravel()[i]:.3g}" for i in chosen)
-
-
-def scale_dependent(case: Case) -> Cause | None:
-    """Right near zero only."""
-    values = {n: v * 1e-3 if n in case.bench.leaves else v for n, v in case.bench.values.items()}
-    near = case.at(values)
-    if near is None or near.wrong.any() or not np.any(near.n):
-        return None
-    if not all(o.wrong.any() for o in case.others):
+def piecewise(case: Case) -> Cause | None:
+    """Exactly right for some paths and wrong for others, and which depends on the values."""
+    rights, wrongs, slopes = [], [], []
+    for o in (case, *case.others):
+        given = matrices(o)
+        if given is None:
+            return None
+        a, n, tolerance = given
+        live = np.maximum(np.abs(a), np.abs(n)) > 100 * tolerance
+        live[o.left_out] = False
+        sharp = tolerance if o.bench.ulp > 1e-10 else 1e-8 * float(np.max(np.abs(n), initial=0))
+        rights.append(live & (np.abs(a - n) <= sharp))
+        wrongs.append(live & (np.abs(a - n) > 100 * tolerance))
+        both = wrongs[-1] & (np.abs(n) > 100 * tolerance)
+        slopes += list(a[both] / n[both])
+    right, wrong = (sum(map(np.count_nonzero, m)) for m in (rights, wrongs))
+    pairs = [(r, w) for i, r in enumerate(rights) for k, w in enumerate(wrongs) if i != k]
+    changed = sum(np.count_nonzero(r & w) for r, w in pairs if r.shape == w.shape)
+    # Beyond a threshold a path is open, closed, or has one other slope; else more has to change.
+    one = not slopes or np.ptp(slopes) <= 1e-3 * max(1e-9, float(np.max(np.abs(slopes))))
+    enough = 0.1 if one else 0.3
+    if min(right, wrong) < 0.1 * (right + wrong) or changed < enough * (right + wrong):
         return None
     return Cause(
-        "scale-dependent",
+        "mask",
         case.leaf,
-        "the gradient is right only near zero",
-        "right with all values times 1/1000, wrong here and at two other points",
-        "a term of higher order is missing",
+        "right on one side of a threshold or choice, wrong on the other",
+        f"{right / (right + wrong):.0%} of the entries of the Jacobian are right to the last "
+        "digit, and which ones changes with the values, at three random points",
+        "use the mask, argmax or branch that forward used",
+        0.75,
+    )
+
+
+def permuted(case: Case) -> Cause | None:
+    """The right numbers in another order."""
+    cases = (case, *case.others)
+    if case.x.size < 4 or not case.others:
+        return None
+    for o in cases:
+        gap = np.abs(np.sort(o.a, axis=None) - np.sort(o.n, axis=None))
+        if np.any(gap > 2 * o.tolerance) or np.ptp(o.n) <= 100 * o.tolerance:
+            return None
+    given = [matrices(o) for o in cases]
+    if all(g is not None and g[0].shape == given[0][0].shape for g in given):  # type: ignore[index]  # not None
+        a, n = (np.concatenate([g[k] for g in given]) for k in (0, 1))  # type: ignore[index]  # not None
+        slack = 10 * max(g[2] for g in given)  # type: ignore[index]  # not None
+        if any(not np.any(np.max(np.abs(n - one[:, None]), axis=0) <= slack) for one in a.T):
+            return Cause(
+                "mask",
+                case.leaf,
+                "the gradient goes to other elements than those that forward chose",
+                "the claimed numbers are right but elsewhere, and where they belong depends on "
+                "the values, at three random points",
+                "keep the argmax (or mask) in forward and use it in backward",
+                0.8,
+            )
+    return Cause(
+        "layout",
+        case.leaf,
+        "the gradient has the right numbers in the wrong order",
+        "sorted, the claimed and the numeric gradient are equal, at three random points",
+        "transpose the axes (np.transpose) where they were only reshaped, or undo the order",
         0.8,
     )

@@ -29,6 +29,7 @@ from tarograd.checking.subject import Array, Values
 MODES = {"contract": 0, "quick": 1, "default": 3, "thorough": 6}  # directions for each leaf
 APPROXIMATION = 5e-7  # a smaller relative mismatch may be meant
 MOST_WORK = 3_000_000  # elements moved and outputs read in one step of a bisection
+SURE = 0.6  # with such a cause the other leaves need no long search: they may follow from it
 ELEMENTS = 4096  # up to so many elements are differentiated one by one
 
 
@@ -45,15 +46,17 @@ class Derivatives:
 
     def run(self) -> None:
         """Judge every leaf; where one is wrong, name the cause; where all are right, look on."""
-        bench = self.bench
+        bench, wrong = self.bench, []
         for leaf in bench.leaves:
             judged = self._judge(bench, (leaf,))
             found = self._leaf(bench, leaf, judged)
             if found.verdict == WRONG:
-                cause = self.diagnose(bench, leaf)
-                vague = cause is None or cause.name == "unclassified"
-                if not (vague and judged.left_out and self._right_beside(bench, leaf, found)):
-                    self._wrong(found, cause)
+                wrong.append((leaf, judged, found))
+        for leaf, judged, found in sorted(wrong, key=lambda w: bench.values[w[0]].size):
+            cause = self.diagnose(bench, leaf)  # a small leaf is simpler: a bias before its weight
+            vague = cause is None or cause.name == "unclassified"
+            if not (vague and judged.left_out and self._right_beside(bench, leaf, found)):
+                self._wrong(found, cause)
         explained = any(leaf.verdict == WRONG for leaf in self.report.leaves.values())
         if MODES[self.mode] >= MODES["default"] and not explained and not self.report.causes:
             self._elsewhere()
@@ -188,7 +191,7 @@ class Derivatives:
             found.verdict = UNKNOWN
             found.reason = f"{leaf}: it differs along random directions, but not by elements"
             return None
-        cause = name_cause(case)
+        cause = name_cause(case, not any(c.confidence > SURE for c in self.report.causes))
         return None if cause.name == "unclassified" and self.probes.causes else cause
 
     def _node(self, bench: Bench) -> Cause | None:

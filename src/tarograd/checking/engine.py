@@ -11,6 +11,7 @@ from tarograd.checking.bench import Bench, OutOfTime, quiet
 from tarograd.checking.causes import shape_cause
 from tarograd.checking.decision import RIGHT, UNKNOWN, WRONG
 from tarograd.checking.derivatives import MODES, Derivatives
+from tarograd.checking.overflow import flagged, leaps
 from tarograd.checking.points import elsewhere, runs, squared
 from tarograd.checking.probes import Probes
 from tarograd.checking.report import Cause, GradientReport, LeafReport
@@ -157,11 +158,11 @@ class Check:
             },
         }
         if (
-            np.any(np.isnan(bench.y))
+            (np.any(np.isnan(bench.y)) or leaps(bench, bench.values, bench.y))
             and largest > 80
             and np.all(np.isfinite(bench.evaluate(small)))
         ):
-            self.probes.overflows(float(largest), self.probes.flagged(bench.values)[1])
+            self.probes.overflows(float(largest), flagged(bench, bench.values)[1])
         elif np.any(np.isfinite(bench.y)):
             return True
         self.report.causes += self.probes.causes

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tarograd.checking.bench import Bench, as_gradient, quiet
+from tarograd.checking.overflow import flagged, leaps
 from tarograd.checking.points import batch_size, elsewhere, scaled, unused_size, with_batch
 from tarograd.checking.projection import one_sided
 from tarograd.checking.report import Cause
@@ -268,6 +269,15 @@ class Probes:
                 else "backward(10000 c) = backward(c)",
                 fix="multiply by what backward is given: dx = dout * …",
             )
+        elif close({n: large}, {n: 1e4 * b1}, 1e-6) and close({n: small}, {n: 1e-4 * b1}, 1e-6):
+            self.found(
+                "mask",
+                n,
+                "backward makes a choice by the upstream gradient, not by what forward saw",
+                evidence="backward(10000 c) = 10000 backward(c), but backward(c₁ + 2 c₂) is not "
+                "backward(c₁) + 2 backward(c₂)",
+                fix="take the mask from forward: dx = dout * (x > 0)",
+            )
         elif close({n: 1e-4 * b1}, {n: small}, 1e-6) or np.all(np.abs(large) <= np.abs(1e4 * b1)):
             self.found(
                 "scale-dependent",
@@ -306,24 +316,19 @@ class Probes:
             values = scaled(bench, max(1.0, reach / largest))
             try:
                 with quiet():
-                    y, flags = self.flagged(values)
+                    y, flags = flagged(bench, values)
                     raw = bench.gradients(self.c, values)
             except Exception as error:
                 if type(error).__name__ == "OutOfTime":
                     raise
                 return
-            if np.any(np.isnan(y)):
-                if reach > 30:
+            leap = leaps(bench, values, y)
+            if leap or np.any(np.isnan(y)):
+                if leap or reach > 30:
                     self.overflows(reach, flags)
                 return
             if np.all(np.isfinite(y)) and self._not_finite(values, raw):
                 return
-
-    def flagged(self, values: Values) -> tuple[Array, set[str]]:
-        """The outputs at a point, and what NumPy warned of: overflow, divide by zero, invalid."""
-        flags: set[str] = set()
-        with np.errstate(all="call", call=lambda kind, _: flags.add(kind)):
-            return self.bench.evaluate(values), flags
 
     def overflows(self, reach: float, flags: set[str]) -> None:
         """NaN for large inputs: a mistake where an exp overflows, and a limit elsewhere.
@@ -340,8 +345,8 @@ class Probes:
         self.found(
             "nonfinite-forward",
             "",
-            "forward gives NaN for large finite inputs: something overflows",
-            evidence=f"finite for inputs up to 30, NaN for inputs up to {reach:.0f}",
+            "forward is not finite for large finite inputs: something overflows",
+            evidence=f"finite for inputs up to 30, NaN or infinite for inputs up to {reach:.0f}",
             fix="subtract the largest element before exp: np.exp(x - x.max(axis, keepdims=True))",
             confidence=0.5,
         )

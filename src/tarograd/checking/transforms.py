@@ -36,15 +36,20 @@ def _all(shape: tuple[int, ...]) -> Iterator[Transform]:
                 f"reversed along {'axis' if count == 1 else 'axes'} {', '.join(map(str, chosen))}"
             )
             yield "flipped", words, _flip(chosen)
-    for i in reversed(long):
-        for by in (1, -1, 2, -2):
-            if shape[i] > abs(by) + 1:
-                yield "shifted", f"shifted by {by:+d} along axis {i}", _shift(i, by)
-                yield "shifted", f"rolled by {by:+d} along axis {i}", _roll(i, by)
+    yield from _shifts(shape, long)
     for order in permutations(axes):
         if list(order) != sorted(order) and len(shape) <= 4:
             yield "layout", f"in the memory order of the axes {order}", _relaid(order, shape)
             yield "layout", f"read back as the axes {order}", _read(order, shape)
+
+
+def _shifts(shape: tuple[int, ...], long: list[int]) -> Iterator[Transform]:
+    for count in (1, 2):
+        for chosen in reversed(list(combinations(long, count))):
+            for by in (1, -1, 2, -2):
+                if all(shape[i] > 2 * abs(by) - (count > 1) for i in chosen):
+                    words = f"shifted by {by:+d} along axis {', '.join(map(str, chosen))}"
+                    yield "shifted", words, _shift(chosen, by)
 
 
 def _swap(i: int, j: int) -> Callable[[Array], Array]:
@@ -55,16 +60,15 @@ def _flip(axes: tuple[int, ...]) -> Callable[[Array], Array]:
     return lambda x: np.flip(x, axes)
 
 
-def _roll(axis: int, by: int) -> Callable[[Array], Array]:
-    return lambda x: np.roll(x, by, axis)
+def _shift(axes: tuple[int, ...], by: int) -> Callable[[Array], Array]:
+    """What comes in at the edge is not known: zeros, the other end, or the padding."""
 
-
-def _shift(axis: int, by: int) -> Callable[[Array], Array]:
     def shifted(x: Array) -> Array:
-        y = np.roll(x, by, axis)
-        edge = [slice(None)] * x.ndim
-        edge[axis] = slice(0, by) if by > 0 else slice(by, None)
-        y[tuple(edge)] = 0
+        y = np.roll(np.asarray(x, float), [by] * len(axes), axes)
+        for axis in axes:
+            edge = [slice(None)] * x.ndim
+            edge[axis] = slice(0, by) if by > 0 else slice(by, None)
+            y[tuple(edge)] = np.nan
         return y
 
     return shifted

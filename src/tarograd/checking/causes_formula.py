@@ -1,0 +1,227 @@
+"""Causes that are a wrong derivative: a factor that depends on the values, or was rounded."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+
+from tarograd.checking.case import Case
+from tarograd.checking.jacobians import matrices
+from tarograd.checking.points import elsewhere, with_batch
+from tarograd.checking.report import Cause
+from tarograd.checking.subject import Array, Values
+
+
+def formula(case: Case) -> Cause | None:
+    """A wrong derivative: the ratio of claimed to numeric is a function of the element's value."""
+    given = matrices(case)
+    if given is None or not case.others:
+        return None
+    if all(_half_of_product(o) for o in (case, *case.others)):
+        return Cause(
+            "missing-term",
+            case.leaf,
+            "one of the two terms of the product rule is missing",
+            "for y = x · g(x) the claim is only g(x), which is y / x, or only x · g'(x), at three "
+            "random points",
+            "(x g)' = g + x g'",
+            0.9,
+        )
+    for rows in (True, False):
+        if all(_proportional(o, rows) for o in (case, *case.others)):
+            what = "output" if rows else "element"
+            if not rows and not _local(case):
+                continue
+            if not rows and _steps(case):
+                return Cause(
+                    "mask",
+                    case.leaf,
+                    "the slopes on the sides of a threshold are wrong",
+                    "analytic / numeric of an element stays when its value grows, and changes "
+                    "when it changes its sign",
+                    "use the mask that forward used, and the slope of its side",
+                    0.85,
+                )
+            return Cause(
+                "formula",
+                case.leaf,
+                "the formula of the derivative is wrong",
+                f"for each {what} analytic and numeric are proportional, with a ratio that "
+                f"depends on its value alone: {_ratios(case)}",
+                "derive the formula again, or write it in terms of the output",
+                0.8,
+            )
+    return None
+
+
+def _half_of_product(case: Case) -> bool:
+    """Whether the claim is y / x, or what the derivative is beside that."""
+    if case.bench.y.size != case.x.size or case.left_out.any():
+        return False
+    with np.errstate(all="ignore"):
+        part = (case.c * case.bench.y).reshape(case.x.shape) / case.x
+    return bool(np.all(np.isfinite(part))) and (case.fits(part) or case.fits(case.n - part))
+
+
+def rounded(case: Case) -> Cause | None:
+    """The claim moves in steps: something that it is computed from was kept in a short dtype."""
+    if case.bench.ulp > 1e-10 or case.left_out.any():
+        return None
+    with np.errstate(all="ignore"):
+        error = np.abs(case.a / case.n - 1)[np.abs(case.n) > 1e-2 * case.size]
+    if not error.size or not 1e-10 < np.max(error) < 1e-2:
+        return None
+    part = 0.02 * float(np.median(error))
+    values, leaves = case.bench.values, case.bench.leaves
+
+    def moved(by: float) -> Array:
+        there = {n: v * (1 + by) if n in leaves else v for n, v in values.items()}
+        return case.bench.gradients(case.c, there)[case.leaf]
+
+    nearby, farther = moved(part), moved(1e3 * part)
+    changes = np.abs(farther - case.a) > 0
+    stays = changes & (nearby == case.a)
+    if np.count_nonzero(stays) < 0.3 * np.count_nonzero(changes) or not changes.any():
+        return None
+    return Cause(
+        "downcast",
+        case.leaf,
+        "what backward uses was rounded to a shorter dtype",
+        f"off by {np.max(error):.0e}; when the values move by {part:.0e} of themselves the claim "
+        "stays the same to the last bit, when they move more it jumps",
+        "keep the dtype of the input: no astype(np.float32 or np.float16)",
+        0.9,
+    )
+
+
+def _proportional(case: Case, rows: bool) -> bool:
+    given = matrices(case)
+    if given is None:
+        return False
+    a, n, tolerance = given
+    if not rows:
+        a, n = a.T, n.T
+    norm = np.sum(n * n, axis=1)
+    with np.errstate(all="ignore"):
+        k = np.where(norm > 0, np.sum(a * n, axis=1) / norm, 0)
+    if rows and np.max(np.count_nonzero(np.abs(n) > tolerance, axis=1), initial=0) < 2:
+        return False  # one number is proportional to any other
+    return bool(np.all(np.abs(a - k[:, None] * n) <= 10 * tolerance))
+
+
+def _local(case: Case) -> bool:
+    """Whether the ratio of an element stays when the other elements change."""
+    half = (np.arange(case.x.size) % 2 == 0).reshape(case.x.shape)
+    mixed = np.where(half, case.x, elsewhere(case.bench)[case.leaf])
+    other = case.at({**case.bench.values, case.leaf: mixed})
+    if other is None:
+        return False
+    with np.errstate(all="ignore"):
+        before, after = case.a / case.n, other.a / other.n
+    known = np.isfinite(before) & np.isfinite(after) & half
+    same = np.abs(before - after) <= 1e-4 * np.abs(before) + 1e-6
+    changed = np.abs(before - after) > 1e-4 * np.abs(before) + 1e-6
+    return bool(known.any() and np.all(same[known]) and (changed & ~half).any())
+
+
+def _steps(case: Case) -> bool:
+    """Whether the ratio of an element does not change with its size, but with its sign."""
+
+    def ratios(factor: float) -> Array | None:
+        other = case.at({**case.bench.values, case.leaf: factor * case.x})
+        with np.errstate(all="ignore"):
+            return other.a / other.n if other is not None else None
+
+    here, larger, turned = ratios(1.0), ratios(1.3), ratios(-1.0)
+    if here is None or larger is None or turned is None:
+        return False
+    known = np.isfinite(here) & np.isfinite(larger) & np.isfinite(turned)
+    same = np.abs(here - larger) <= 1e-5 * np.abs(here) + 1e-9
+    changed = np.abs(here - turned) > 1e-3 * np.abs(here)
+    return bool(known.any() and np.all(same[known]) and changed[known].mean() > 0.5)
+
+
+def _ratios(case: Case) -> str:
+    with np.errstate(all="ignore"):
+        ratio = (case.a / case.n).ravel()
+    chosen = [i for i in np.argsort(case.x, axis=None) if np.isfinite(ratio[i])]
+    chosen = chosen[:: max(1, len(chosen) // 3)][:4]
+    return ", ".join(f"{ratio[i]:.4g} at {case.x.ravel()[i]:.3g}" for i in chosen)
+
+
+def multiplier(case: Case) -> Cause | None:
+    """For one sample the ratio to the numeric gradient is the same under any upstream one."""
+    alone = with_batch(case.bench, 1)
+    start = dict(case.bench.values) if alone is None else alone
+    first = _fixed_ratio(case, start)
+    second = _fixed_ratio(
+        case, {n: v if n not in case.bench.leaves else 0.7 * v for n, v in start.items()}
+    )
+    if first is None or second is None or case.left_out.any():
+        return None
+    ratio, one = first
+    changes = not np.allclose(ratio, second[0], equal_nan=True)
+    if not changes or not np.any(np.abs(ratio - 1) > 1e-6):
+        return None
+    seen = "for one sample analytic / numeric is the same under every upstream gradient, and "
+    seen += f"varies with the values: from {np.nanmin(ratio):.4g} to {np.nanmax(ratio):.4g}"
+    if _along_the_input(case, ratio):
+        why = "the upstream gradient is right, but it is multiplied with another array than forward"
+        return Cause("wrong-tensor", case.leaf, why, seen, "use what forward multiplied with", 0.75)
+    pair = _known_ratio(one, ratio)
+    if pair:
+        why = f"{pair[0]} is used in place of {pair[1]}"
+        seen += f": it is {pair[0]} / {pair[1]}"
+        return Cause("wrong-tensor", case.leaf, why, seen, f"use {pair[1]}", 0.8)
+    why = "what the upstream gradient is multiplied with is a wrong derivative"
+    return Cause("formula", case.leaf, why, seen, "derive that factor again", 0.7)
+
+
+def _fixed_ratio(case: Case, values: Values) -> tuple[Array, Case] | None:
+    """Analytic / numeric at a point, if it is the same under two upstream gradients."""
+    one = case.at(values)
+    if one is None:
+        return None
+    two = Case(one.bench, case.leaf)
+    known = (np.abs(one.n) > 1e-3 * one.size) & (np.abs(two.n) > 1e-3 * two.size)
+    if np.count_nonzero(known) < 0.5 * known.size:
+        return None
+    with np.errstate(all="ignore"):
+        first, second = one.a / one.n, two.a / two.n
+    if np.any(np.abs(first - second)[known] > 1e-4 * np.abs(first)[known] + 1e-6):
+        return None
+    return np.where(known, first, np.nan), one
+
+
+def _along_the_input(case: Case, ratio: Array) -> bool:
+    """Whether the ratio of a weight matrix varies only along the axis that meets the input."""
+    if case.leaf in case.bench.subject.inputs or case.x.ndim != 2:
+        return False
+    along = [axis for axis in (0, 1) if _varies(ratio, axis)]
+    lengths = [case.bench.values[n].shape[-1:] for n in case.bench.subject.inputs]
+    rows, columns = case.x.shape
+    return len(along) == 1 and rows != columns and (case.x.shape[along[0]],) in lengths
+
+
+def _known_ratio(case: Case, ratio: Array) -> tuple[str, str] | None:
+    """The two arrays of which the ratio is, if they are inputs, outputs or parameters."""
+    seen = np.unique(np.round(ratio[np.isfinite(ratio)], 9))
+    seen = seen[np.abs(seen - 1) > 1e-6]
+    arrays = {n: v for n, v in case.bench.values.items() if v.dtype.kind == "f"}
+    arrays |= {f"output {i}": np.asarray(y, float) for i, y in enumerate(case.bench.outputs)}
+    for p, q in permutations(arrays, 2):
+        if arrays[p].shape != arrays[q].shape or arrays[p].size < max(2, seen.size):
+            continue
+        with np.errstate(all="ignore"):
+            expected = (arrays[p] / arrays[q]).ravel()
+        gaps = np.min(np.abs(expected[None, :] - seen[:, None]), axis=1, initial=np.inf)
+        if seen.size > 1 and np.all(gaps <= 1e-6 * np.abs(seen)):
+            return p, q
+    return None
+
+
+def _varies(ratio: Array, axis: int) -> bool:
+    with np.errstate(all="ignore"):
+        spread = np.nanmax(ratio, axis=axis) - np.nanmin(ratio, axis=axis)
+    return bool(np.nanmax(spread) > 1e-5 * np.nanmax(np.abs(ratio)))

@@ -1,0 +1,139 @@
+"""The smallest case that is still wrong: other paths are cut until one is left to be named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from tarograd.checking.case import Case
+from tarograd.checking.causes_factor import factor, near
+from tarograd.checking.causes_vanish import DEGENERATE, Change, judged
+from tarograd.checking.decision import WRONG
+from tarograd.checking.points import with_batch
+from tarograd.checking.report import Cause
+from tarograd.checking.subject import Array, Values
+
+MOVES = 24  # tried at most
+
+
+def shrunk(case: Case) -> Cause | None:
+    """Name the mistake where as much as possible is 0."""
+    values, cut = _smallest(case)
+    if not cut:
+        return None
+    points = [values, *(_resized(case, values) for _ in range(4))]
+    found = [o for o in map(case.at, points) if o is not None]
+    mixed = _mixed(found)
+    if mixed:
+        return mixed
+    cases = [o for o in found if np.any(o.wrong)]
+    if len(cases) < 2:
+        return None
+    kind = _kind(cases)
+    if kind is None:
+        return None
+    name, what, fix = kind
+    confidence = 0.55 if name == "formula" else 0.65
+    seen = f"with {', '.join(cut)}, which leaves fewer paths to {case.leaf}, at {len(cases)} points"
+    return Cause(name, case.leaf, what, seen, fix, confidence)
+
+
+def _smallest(case: Case) -> tuple[dict[str, Array], list[str]]:
+    """Cut one thing after the other as long as the leaf stays wrong."""
+    values, cut = dict(case.bench.values), []
+    alone = with_batch(case.bench, 1)
+    usual = judged(case, values)
+    size = usual.scale if usual else 0.0
+
+    def still(v: Values) -> bool:
+        found = judged(case, v)
+        return found is not None and found.verdict == WRONG and found.scale > DEGENERATE * size
+
+    if alone is not None and still(alone):
+        values = dict(alone)
+        cut.append("one sample")
+    for words, changed in list(_cuts(case, values))[:MOVES]:
+        tried = changed(values)
+        if still(tried):
+            values = tried
+            cut.append(words)
+    return values, cut
+
+
+def _cuts(case: Case, values: Values) -> Iterator[tuple[str, Change]]:
+    floats = [n for n, x in values.items() if x.dtype.kind == "f" and n != case.leaf]
+    for n in floats:
+        yield f"{n} = 0", partial(_without, name=n)
+    for n in floats:
+        first = n in case.bench.subject.inputs and case.bench.values[n].ndim > 1
+        for axis in range(int(first), values[n].ndim):
+            if values[n].shape[axis] > 1:
+                yield f"{n} = 0 but for one index of axis {axis}", partial(_one, name=n, axis=axis)
+
+
+def _without(values: Values, name: str) -> dict[str, Array]:
+    return {**values, name: np.zeros_like(values[name])}
+
+
+def _one(values: Values, name: str, axis: int) -> dict[str, Array]:
+    x = values[name]
+    sizes = np.abs(x).sum(axis=tuple(i for i in range(x.ndim) if i != axis))
+    kept = np.zeros_like(x)
+    place: list[slice | int] = [slice(None)] * x.ndim
+    place[axis] = int(np.argmax(sizes))
+    kept[tuple(place)] = x[tuple(place)]
+    return {**values, name: kept}
+
+
+def _resized(case: Case, values: Values) -> dict[str, Array]:
+    """Another point with the same zeros."""
+    random = case.bench.random
+    signs = {n: random.choice([-1.0, 1.0], x.shape) for n, x in values.items() if np.any(x < 0)}
+    return {
+        n: x * random.uniform(0.5, 1.5, x.shape) * signs.get(n, 1) if n in case.bench.leaves else x
+        for n, x in values.items()
+    }
+
+
+def _mixed(cases: list[Case]) -> Cause | None:
+    """Whether something arrives where nothing should at some points only: a mask."""
+    open_ = [not np.any(np.abs(o.n) > 10 * o.tolerance) and bool(np.any(o.a)) for o in cases]
+    shut = [bool(np.any(o.n)) and not np.any(o.a) for o in cases]
+    right = [bool(np.any(o.n)) and not np.any(o.wrong) for o in cases]
+    if not any(open_) or not (any(shut) or any(right)):
+        return None
+    return Cause(
+        "mask",
+        cases[0].leaf,
+        "a path that forward cuts off passes a gradient on",
+        "with as much as possible set to 0: at some points a gradient arrives where none should, "
+        + ("at others none where one should" if any(shut) else "at others it is right"),
+        "use the mask that forward used",
+        0.7,
+    )
+
+
+def _kind(cases: list[Case]) -> tuple[str, str, str] | None:
+    """What is wrong there, if it is the same everywhere."""
+    if all(not np.any(o.a) for o in cases):
+        return "missing-term", "a path is missing: there nothing arrives at all", "add that term"
+    factors = [factor(o) for o in cases]
+    known = [k for k in factors if k is not None]
+    if len(known) < len(factors):
+        return None
+    if all(near(k, -1) for k in known):
+        return "sign", "one of the terms has the wrong sign", "turn its sign"
+    if all(near(k, known[0]) for k in known):
+        said = f"one of the terms is {known[0]:.6g} times as large as it should be"
+        return "scale", said, f"multiply it by {1 / known[0]:.6g}"
+    fresh = [factor(Case(o.bench, o.leaf)) for o in cases]
+    if all(f is not None and near(f, k) for f, k in zip(fresh, known, strict=True)):
+        shown = ", ".join(f"{k:.4g}" for k in known)
+        return (
+            "formula",
+            f"a factor of one of the terms is a wrong derivative: {shown} times what it should be",
+            "derive that factor again",
+        )
+    return None

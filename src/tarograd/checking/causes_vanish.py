@@ -1,0 +1,265 @@
+"""Causes that show in where a mistake vanishes: at points where it would make no difference.
+
+A transposed matrix does no harm where it is symmetric, one array in place of another none where
+both are equal, a forgotten mask none where nothing is cut off. Unlike an explanation of the whole
+gradient this also works where only one of several paths to a leaf is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import combinations
+
+import numpy as np
+
+from tarograd.checking.case import Case
+from tarograd.checking.decision import RIGHT, WRONG, Judgement, judge, random_direction
+from tarograd.checking.points import batch_size, elsewhere, runs, with_batch
+from tarograd.checking.report import Cause
+from tarograd.checking.subject import Array, Values
+
+Change = Callable[[Values], dict[str, Array]]
+Trial = tuple[str, str, str, Change, Change | None]  # name, why, fix, where it vanishes, where not
+DEGENERATE = 1e-5  # a gradient that is smaller than this part of the usual shows nothing
+
+
+def judged(case: Case, values: Values) -> Judgement | None:
+    """The leaf at another point, along one direction; None where it can't be computed."""
+    bench = runs(case.bench, dict(values))
+    if bench is None or case.leaf not in bench.leaves:
+        return None
+    return judge(bench, random_direction(bench, (case.leaf,)), bench.upstream())
+
+
+def vanishes(case: Case) -> Cause | None:
+    """The first kind of point at which the mistake is gone, while it is there beside it."""
+    bench = case.bench
+    points = [dict(bench.values), elsewhere(bench)]
+    usual = [judged(case, v) for v in points]
+    if any(j is None or j.verdict != WRONG for j in usual):
+        return None
+    sizes = [j.scale for j in usual if j is not None]
+    for name, why, fix, change, control in _trials(case):
+        if all(_gone(case, change(v), size) for v, size in zip(points, sizes, strict=True)) and (
+            control is None
+            or all(_there(case, control(v), size) for v, size in zip(points, sizes, strict=True))
+        ):
+            seen = "the gradient is right there, and wrong beside it, at two random points"
+            return Cause(name, case.leaf, why, seen, fix, 0.8)
+    return None
+
+
+def _gone(case: Case, values: Values, size: float) -> bool:
+    """Whether the leaf is right there, twice, with a gradient that is worth the name."""
+    for _ in range(2):
+        found = judged(case, values)
+        if found is None or found.verdict != RIGHT or found.scale < DEGENERATE * size:
+            return False
+    return True
+
+
+def _there(case: Case, values: Values, size: float) -> bool:
+    found = judged(case, values)
+    return found is not None and found.verdict == WRONG
+
+
+def _trials(case: Case) -> Iterator[Trial]:
+    values = case.bench.values
+    floats = [n for n, x in values.items() if x.dtype.kind == "f" and x.size > 1]
+    yield from _distinct(case)
+    for n in floats:
+        yield from _symmetric(n, values[n])
+    for p, q in combinations(floats, 2):
+        if values[p].shape == values[q].shape:
+            why = f"one of {p} and {q} is used in place of the other: where both are equal"
+            fix = "take the array that the formula is meant for"
+            yield "wrong-tensor", why, fix, _put(p, lambda x, v, q=q: v[q]), None
+            why = f"a size or sum of one of {p} and {q} is used for the other: where they are equal"
+            yield "wrong-tensor", why, fix, _put(p, lambda x, v, q=q: np.flip(v[q], -1)), None
+    for n in floats:
+        yield from _reversed(n, values[n])
+    yield from _open(case)
+    for n in floats:
+        why = f"a factor or power of {n} is wrong in it: where {n} is 1"
+        ones, others = (_put(n, lambda x, v, k=k: np.full_like(x, k)) for k in (1.0, 1.7))
+        yield "formula", why, f"derive the gradient again where {n} enters", ones, others
+
+
+def _put(name: str, function: Callable[..., Array]) -> Change:
+    return lambda v: {**v, name: np.array(function(v[name], v), v[name].dtype)}
+
+
+def _symmetric(n: str, x: Array) -> Iterator[Trial]:
+    for i, j in combinations(range(x.ndim), 2):
+        if x.shape[i] == x.shape[j] > 1:
+            yield (
+                "transposed",
+                f"{n} is used with axes {i} and {j} exchanged: where {n} is symmetric in them",
+                "use the transpose: .T, or np.swapaxes",
+                _put(n, lambda x, v, i=i, j=j: (x + np.swapaxes(x, i, j)) / 2),
+                None,
+            )
+
+
+def _reversed(n: str, x: Array) -> Iterator[Trial]:
+    long = [i for i in range(x.ndim) if x.shape[i] > 2]
+    for count in (1, 2):
+        for axes in reversed(list(combinations(long, count))):
+            along = ", ".join(map(str, axes))
+            yield (
+                "flipped",
+                f"{n} is used reversed along axis {along}: where {n} reads the same both ways",
+                "reverse that axis: np.flip",
+                _put(n, lambda x, v, axes=axes: (x + np.flip(x, axes)) / 2),
+                _put(n, lambda x, v, axes=axes: (x + np.roll(x, 1, axes)) / 2),
+            )
+
+
+def _distinct(case: Case) -> Iterator[Trial]:
+    """Whole numbers that are indices: all different against all equal."""
+    for n in case.bench.subject.inputs:
+        x = case.bench.values[n]
+        if x.dtype.kind not in "iu" or x.size < 2:
+            continue
+
+        alone = None if x.size <= int(x.max()) + 1 else with_batch(case.bench, 1)
+        size = (x if alone is None else alone[n]).size
+        if size < 2 or size > int(x.max()) + 1:
+            continue
+
+        def different(v: Values, n: str = n, alone: object = alone) -> dict[str, Array]:
+            one = v if alone is None else first_row(case, v)
+            return {**one, n: np.arange(one[n].size, dtype=v[n].dtype).reshape(one[n].shape)}
+
+        def equal(v: Values, n: str = n, alone: object = alone) -> dict[str, Array]:
+            one = v if alone is None else first_row(case, v)
+            return {**one, n: np.full_like(one[n], v[n].max())}
+
+        yield (
+            "overwrites",
+            f"what belongs to the same index overwrites each other: where {n} has no index twice",
+            "np.add.at(dx, index, …) adds all of them; dx[index] += … only the last",
+            different,
+            equal,
+        )
+
+
+def first_row(case: Case, values: Values) -> dict[str, Array]:
+    """The point with one sample."""
+    rows = batch_size(case.bench)
+    inputs = [n for n in case.bench.subject.inputs if values[n].shape[:1] == (rows,)]
+    return {**values, **{n: values[n][:1] for n in inputs}}
+
+
+def _open(case: Case) -> Iterator[Trial]:
+    """All values positive: no rectifier cuts anything off."""
+    leaves = case.bench.leaves
+
+    def positive(v: Values) -> dict[str, Array]:
+        return {**v, **{n: np.abs(v[n]) for n in leaves}}
+
+    why = "a mask or threshold of forward is not the one that backward uses: where "
+    fix = "keep the mask in forward and use it in backward"
+    if any(np.any(case.bench.values[n] < 0) for n in leaves):
+        yield "mask", why + "all values are positive", fix, positive, None
+    for n in case.bench.subject.inputs:
+        x = case.bench.values[n]
+        if x.dtype.kind in "iub" and x.size > 1 and np.array_equal(np.unique(x), [0, 1]):
+            every = _put(n, lambda x, v: np.ones_like(x))
+            yield "mask", f"{n} is not used as forward uses it: where it is all 1", fix, every, None
+
+
+def accumulated(case: Case) -> Cause | None:
+    """Of the contributions along an axis of the input only one is there: the first or the last."""
+    inputs = case.bench.subject.inputs
+    if case.leaf in inputs:
+        return None
+    usual = judged(case, case.bench.values)
+    for n in inputs:
+        x = case.bench.values[n]
+        if x.dtype.kind != "f":
+            continue
+        for axis in range(x.ndim - 1):
+            ends = (0, x.shape[axis] - 1)
+            if usual is None or x.shape[axis] < 2:
+                continue
+            right = [
+                _gone(case, _only(case.bench.values, n, axis, i), usual.scale)
+                and _gone(case, _only(elsewhere(case.bench), n, axis, i), usual.scale)
+                for i in ends
+            ]
+            if right.count(True) != 1:
+                continue
+            kept, lost = ends[right.index(True)], ends[right.index(False)]
+            empty = case.at(_only(case.bench.values, n, axis, lost))
+            if empty is None or np.any(np.abs(empty.a) > empty.tolerance):
+                continue
+            first_row = axis == 0 and kept == 0
+            return Cause(
+                "slice" if first_row else "overwrites",
+                case.leaf,
+                f"of the contributions of {n} along axis {axis} only that of index {kept} is there",
+                f"right where {n} is 0 but for that index, 0 where it is 0 but for the other end",
+                "use all rows" if first_row else f"add them up: d{case.leaf} += …",
+                0.86,
+            )
+    return None
+
+
+def _only(values: Values, name: str, axis: int, index: int) -> dict[str, Array]:
+    kept = np.zeros_like(values[name])
+    place: list[slice | int] = [slice(None)] * kept.ndim
+    place[axis] = index
+    kept[tuple(place)] = values[name][tuple(place)]
+    return {**values, name: kept}
+
+
+def near_zero(case: Case) -> Cause | None:
+    """Right in the limit of small values, or of large ones only."""
+    if not all(o.wrong.any() for o in case.others):
+        return None
+    leaves, values = case.bench.leaves, case.bench.values
+
+    def at(factor: float) -> float:
+        found = judged(case, {n: v * factor if n in leaves else v for n, v in values.items()})
+        usable = found is not None and found.verdict in (RIGHT, WRONG)
+        return found.severity if usable and found is not None else np.nan
+
+    steps = (1.0, 0.3, 0.1, 0.03, 0.01)
+    gaps = [at(s) for s in steps]
+    one, _, small, _, smaller = gaps
+    for k in range(1, 4):
+        if gaps[k - 1] > 1e-3 and gaps[k] < 1e-9 and gaps[k + 1] < 1e-9:
+            return Cause(  # a power of the size would fall by less
+                "mask",
+                case.leaf,
+                "right below a threshold of the values, wrong above it",
+                f"off by {gaps[k - 1]:.1e} with all values times {steps[k - 1]}, and exactly right "
+                f"with all values times {steps[k]}",
+                "use the mask or branch that forward used",
+                0.7,
+            )
+    if one > 1e-3 and small < 0.1 * one and smaller < 0.1 * small:
+        return Cause(
+            "formula",
+            case.leaf,
+            "the gradient is right only in the limit of small values: the derivative of a "
+            "non-linear step is missing or wrong",
+            f"off by {one:.1e} here, by {small:.1e} with all values times 1/10, by {smaller:.1e} "
+            "times 1/100",
+            "multiply by the derivative at the values that forward kept",
+            0.5,
+        )
+    large, larger = at(10.0), at(100.0)
+    if one > 1e-6 and large < 0.1 * one and larger < 0.1 * large:
+        return Cause(
+            "scale-dependent",
+            case.leaf,
+            "the gradient is right only for large values: a constant such as an epsilon is not "
+            "where forward has it",
+            f"off by {one:.1e} here, by {large:.1e} with all values times 10, by {larger:.1e} "
+            "times 100",
+            "use the same expression with the epsilon as forward does",
+            0.6,
+        )
+    return None
