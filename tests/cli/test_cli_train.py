@@ -178,3 +178,14 @@ def test_the_real_mnist(tmp_path: Path) -> None:
     assert (
         net.accuracy(*tg.data.load("mnist").test) > 0.89
     )  # the text's after its first epoch is 0.90
+
+
+def test_explain_says_what_the_machine_code_consists_of(tmp_path: Path) -> None:
+    words = ("train", "--steps", 2, "--quiet", "--explain", "--out", tmp_path)
+    outcome = call(*words)
+    assert outcome.code == 0
+    assert "[affine1, relu1" in outcome.out
+    assert "of the machine's peak" in outcome.out
+    assert re.search(r"zeros of the images: .*; \d+% of the pixels are not zero", outcome.out)
+    eager = call(*words, "--eager").out.splitlines()
+    assert eager[0] == "not compiled: compiled=False, or --eager"

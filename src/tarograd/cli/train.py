@@ -21,7 +21,7 @@ from tarograd.training.fit import MAX_STEPS
 from tarograd.training.store import REPORT, saved_run
 
 MAX_SIZE = 1_000_000  # neurons of a layer
-ALWAYS = {"resume", "steps", "epochs", "quiet"}  # what may be said when a run goes on
+ALWAYS = {"resume", "steps", "epochs", "quiet", "explain"}  # what may be said when a run goes on
 EXAMPLES = """\b
 Examples:
   tarograd train
@@ -114,6 +114,7 @@ Examples:
     help="Go on with the run in this folder, as it was started.",
 )
 @click.option("--eager", is_flag=True, help="Make the steps without machine code.")
+@click.option("--explain", is_flag=True, help="Say at the end what the machine code consists of.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.pass_context
 def train(context: click.Context, /, **options: Any) -> None:
@@ -134,6 +135,8 @@ def train(context: click.Context, /, **options: Any) -> None:
             raise click.UsageError("--hidden and --layers: give one of the two")
         directory = options["out"] or Path("runs") / (Path(options["data"]).resolve().stem or "own")
         history = _start(directory, options)
+    if options["explain"]:
+        click.echo(history.explain())
     shown = shlex.quote(str(directory))
     click.echo(f"best: {history.best}")
     click.echo(f"kept in {shown}; look at its {REPORT}, or try: tarograd predict {shown} IMAGE.png")

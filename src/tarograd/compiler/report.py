@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
+from typing import NamedTuple
 
 from tarograd.compiler.plan import Kernel, Plan
 from tarograd.compiler.program import Value
+
+HEAD = "kernel     shape           operations       bytes"
+MEASURED = "        µs  share  of peak"
+
+
+class Timing(NamedTuple):
+    """How long the kernels take.
+
+    Attributes:
+        seconds: for each of them.
+        peak: floating-point operations per second that one core of the machine can do.
+    """
+
+    seconds: Sequence[float]
+    peak: float
 
 
 def operations(kernel: Kernel) -> int:
     """The floating-point operations that the mathematics needs; padding does not count."""
     first = kernel.values[0]
     count = 0
-    if kernel.kind == "matmul":
-        count = 2 * prod(first.shape) * first.operands[0].shape[1]
+    if kernel.kind in ("matmul", "batched"):
+        count = 2 * prod(first.shape) * first.operands[0].shape[-1]
     elif kernel.kind == "reduce":
         count = prod(first.operands[0].shape)
     else:
@@ -21,10 +38,17 @@ def operations(kernel: Kernel) -> int:
     return count + prod(kernel.shape) * (len(kernel.values) - 1)
 
 
-def report(plan: Plan) -> str:
+def report(plan: Plan, timing: Timing | None = None) -> str:
     """One line per kernel: what it computes, its operations, the bytes that it reads and writes.
 
     What costs little and depends on inputs only is computed wherever it is read, and not listed.
+    In brackets stand the layers that the values belong to; a step's `backward` and `update` are
+    layers here too. Behind the arrow are the arrays that the kernel leaves for others.
+
+    Args:
+        plan: what is told about.
+        timing: how long each kernel took; then their shares of the time are told, and those of
+            the machine's peak.
 
     Example:
         >>> import numpy as np
@@ -38,22 +62,45 @@ def report(plan: Plan) -> str:
         loop       ()                       2          16  multiply exp → result
         arrays: 128 bytes of scratch memory, 128 if none shared its place; 128 of state
     """
-    lines = ["kernel     shape           operations       bytes  computes"]
-    names = {id(v): name for name, v in plan.program.outputs.items()}
-    for kernel in plan.kernels:
-        stored = [v for v in kernel.values if id(v) in plan.stored]
-        what = " ".join(v.primitive.name for v in kernel.values if v.primitive)
-        results = ", ".join(names.get(id(v)) or v.name or "" for v in stored).strip(", ")
-        arrow = f" → {results}" if results else ""
+    lines = [f"{HEAD}{MEASURED if timing else ''}  computes"]
+    whole = sum(timing.seconds) if timing else 0.0
+    for i, kernel in enumerate(plan.kernels):
         shape = "×".join(map(str, kernel.shape)) or "()"
         numbers = f"{operations(kernel):>10,}  {_moved(plan, kernel):>10,}"
-        lines.append(f"{kernel.kind:<10} {shape:<15} {numbers}  {what}{arrow}")
+        if timing:
+            seconds = timing.seconds[i]
+            speed = operations(kernel) / seconds / timing.peak
+            numbers += f"  {seconds * 1e6:>8.2f}  {seconds / whole:>5.1%}  {speed:>7.1%}"
+        lines.append(f"{kernel.kind:<10} {shape:<15} {numbers}  {_computed(plan, kernel)}")
+    if timing:
+        total = sum(map(operations, plan.kernels))
+        lines.append(
+            f"in all: {total:,} operations in {whole * 1e6:.1f} µs, {total / whole / 1e9:.1f} "
+            f"thousand million a second on one thread, {total / whole / timing.peak:.1%} of the "
+            f"machine's peak of {timing.peak / 1e9:.1f}"
+        )
     scratch, state = plan.sizes["scratch"], plan.sizes["state"]
     lines.append(
         f"arrays: {scratch:,} bytes of scratch memory, {plan.unshared:,} if none shared its place; "
         f"{state:,} of state"
     )
     return "\n".join(lines)
+
+
+def _computed(plan: Plan, kernel: Kernel) -> str:
+    """What a kernel computes, in which layers, and what it leaves."""
+    names = {id(v): name for name, v in plan.program.outputs.items()}
+    what = " ".join(v.primitive.name for v in kernel.values if v.primitive)
+    layers = dict.fromkeys(_layer(v) for v in kernel.values if v.group is not None)
+    where = f" [{', '.join(layers)}]" if layers else ""
+    stored = [v for v in kernel.values if id(v) in plan.stored]
+    results = ", ".join(filter(None, (v.name or names.get(id(v)) for v in stored)))
+    return f"{what}{where}{f' → {results}' if results else ''}"
+
+
+def _layer(v: Value) -> str:
+    path = v.group.path().split(".") if v.group is not None else [""]
+    return ".".join(path[1:] or path)
 
 
 def _moved(plan: Plan, kernel: Kernel) -> int:

@@ -129,23 +129,32 @@ def _listed(x: Value, bits: Value | None, axis: int, lanes: int) -> Value:
     return Value(dims, np.dtype(np.int32), visits, (bits,), how, group=x.group)
 
 
-def pays(images: Array, sample: int = 512) -> bool:
-    """Whether enough of the images is zero, by a look at some of them.
+def visited(images: Array, sample: int = 512) -> float:
+    """The share of the places that products of the images would visit, the larger of the two.
 
     Args:
         images: the training set, shape (n, …).
         sample: how many to look at, evenly spread.
 
-    Example:
-        >>> pays(np.eye(64)), pays(np.ones((64, 64)))
-        (True, False)
+    Returns:
+        from 0 to 1, by a look at some of them; 1 for too few.
     """
     rows, columns = HEIGHTS
     x = images[:: max(1, len(images) // sample)]
     x = x.reshape(len(x), int(np.prod(x.shape[1:]))) != 0
     x = x[: len(x) // rows * rows, : x.shape[1] // columns * columns]
     if not x.size:
-        return False
+        return 1.0
     of_rows = x.reshape(-1, rows, x.shape[1]).any(axis=1).mean()
     of_columns = x.reshape(len(x), -1, columns).any(axis=2).mean()
-    return bool(max(of_rows, of_columns) < PAYS)
+    return float(max(of_rows, of_columns))
+
+
+def pays(images: Array) -> bool:
+    """Whether enough of the images is zero to leave it out.
+
+    Example:
+        >>> pays(np.eye(64)), pays(np.ones((64, 64)))
+        (True, False)
+    """
+    return visited(images) < PAYS

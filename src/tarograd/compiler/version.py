@@ -125,7 +125,10 @@ class Version:
 
         if self._native is None:
             return f"{self.program.name} runs as NumPy: {self.why}"
-        return report(self._native.plan)
+        from tarograd.compiler.llvm.timing import timed
+
+        with self._lock:
+            return report(self._native.plan, timed(self._native))
 
     def graph(self) -> Tensor:
         """The graph of the last call, from its inputs to its first result."""

@@ -206,6 +206,7 @@ class Run:
     splits: dict[str, Split]
     store: Store
     machine: Machine | None = None
+    eager: str = "compiled=False, or --eager"  # why there is no machine code
 
     def compile(self, show: bool) -> None:
         """Make the steps as machine code from now on, if that is possible."""
@@ -217,8 +218,13 @@ class Run:
         try:
             self.machine = Machine(Recipe(*parts, seed=self.batches.seed), self.batches)
         except Untraceable as error:
+            self.eager = str(error)
             if show:
                 print(f"not compiled: {error}", file=sys.stderr)
+
+    def explanation(self) -> str:
+        """What the steps consisted of."""
+        return f"not compiled: {self.eager}" if self.machine is None else self.machine.report()
 
     def rehearse(self, data: Dataset) -> None:
         """Run two images through the network and the loss: what does not fit shows before a start.
@@ -261,6 +267,7 @@ class Run:
             if self.store.directory is not None:
                 self.history.plot(path=self.store.directory / CURVE)
             self._stop_if(interruption, self.store.steps)
+        self.history.explanation = self.explanation
         return self.history
 
     def _begin(self, resume: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Callable
 from dataclasses import asdict, astuple, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,7 @@ class History:
         name: what its curves are called in a figure of several runs.
         epochs: the rows, one before the first step and one after each epoch.
         losses: the loss of every step, shape (steps,).
+        explanation: gives what `explain` gives.
 
     Example:
         >>> history = History("demo", [Epoch(0, 0, None, 0.1, 0.1), Epoch(1, 5, 2.1, 0.6, 0.5)])
@@ -71,6 +73,11 @@ class History:
     name: str
     epochs: list[Epoch] = field(default_factory=list)
     losses: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    explanation: Callable[[], str] | None = field(default=None, compare=False, repr=False)
+
+    def explain(self) -> str:
+        """What the machine code of a step consists of, and how long each part of it takes now."""
+        return self.explanation() if self.explanation else "not compiled: nothing has run here"
 
     @property
     def best(self) -> Epoch:
