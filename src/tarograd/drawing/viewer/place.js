@@ -190,6 +190,7 @@ function addBoxes(group, plan, x, y, boxes, opened) {
 function addLines(group, plan, x, y, lines, opened) {
   const { level } = plan, forks = level.items.map(() => 0);
   const flowing = new Set(level.flowing), branching = new Set(level.branching);
+  const returned = new Set(level.links.filter((link) => link[5]).map(([, , , end]) => end));
   for (const [, start] of level.links) forks[start] += 1;
   level.items.forEach((item, i) => {
     const size = plan.sizes[i];
@@ -205,7 +206,7 @@ function addLines(group, plan, x, y, lines, opened) {
       lines.push({
         kind: item.kind, value, group, item: i, target: item.target,
         points: [[x + start, height], [x + right, height]],
-        flows: share ? Boolean(size.labels[0]?.below) : flowing.has(value),
+        flows: share ? returned.has(i) : flowing.has(value),
         label: out ? size.labels[k] : null,
         head: item.kind === "outlet" && group === ROOT,
         tail: ["node", "leaf"].includes(item.kind) || (item.kind === "group" && !opened.has(item.ref)),
