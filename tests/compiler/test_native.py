@@ -284,3 +284,62 @@ def test_kernels_that_do_the_same_are_compiled_once() -> None:
     text = str(emit(plan, host())[0])
     assert len(plan.kernels) == 12
     assert text.count("define internal") <= 4
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    rows=st.sampled_from([1, 2, 3, 4, 5, 10, 16, 17, 33]),
+    columns=st.sampled_from([1, 2, 3, 5, 10, 15, 16, 17, 40]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    bits=st.sampled_from([128, 256, 512]),
+)
+def test_rows_with_all_that_is_computed_of_them(
+    rows: int, columns: int, dtype: Any, bits: int
+) -> None:
+    rng = np.random.default_rng([rows, columns])
+    x, w = rng.normal(size=(rows, columns)).astype(dtype) * 3, rng.normal(size=columns)
+    w = w.astype(dtype)
+
+    def function(x: Any, w: Any) -> Any:
+        top = x.max(axis=1, keepdims=True)
+        e = (x - top).exp() * w
+        total = e.sum(axis=1)
+        y = e / total.reshape(rows, 1)
+        return {
+            "y": y, "top": top, "total": total * 2, "all": (y * x).sum(),
+            "columns": y.sum(axis=0), "low": (y * y).min(axis=1), "turned": y.T + x.T,
+        }  # fmt: skip
+
+    program = trace(function, {"x": x, "w": w})
+    truth = function(tg.Tensor(x.astype(float)), tg.Tensor(w.astype(float)))
+    got = dict(zip(program.outputs, native(program, [x, w], bits), strict=True))
+    for name, expected in truth.items():
+        eps = 300 * np.finfo(dtype).eps * max(1.0, np.abs(truth["y"].value).max() ** 2)
+        scale = np.abs(expected.value).max(initial=1.0)
+        np.testing.assert_allclose(got[name], expected.value, rtol=eps, atol=eps * scale)
+
+
+@pytest.mark.parametrize("n", [1, 4, 7])
+def test_a_vector_beside_the_rows_of_a_square_is_not_taken_for_a_column(n: int) -> None:
+    x = np.arange(1.0, n * n + 1).reshape(n, n)
+
+    def function(x: Any) -> Any:
+        sums = x.sum(axis=1)
+        return {"across": x * sums, "down": x * sums.reshape(n, 1), "outer": x + x.sum(axis=1).T}
+
+    sums = x.sum(axis=1)
+    expected = [x * sums, x * sums[:, None], x + sums]
+    for y, truth in zip(native(trace(function, {"x": x}), [x]), expected, strict=True):
+        np.testing.assert_array_equal(y, truth)
+
+
+def test_a_softmax_with_its_loss_and_slope_is_one_kernel_beside_the_sum() -> None:
+    from tarograd.compiler.plan import Plan
+
+    def function(x: Any, t: Any) -> Any:
+        loss = tg.softmax_with_loss(x, t)
+        return {"loss": loss, "dx": tg.grad(loss, x)}
+
+    x, t = np.ones((6, 10), np.float32), np.arange(6)
+    plan = Plan(lower(trace(function, {"x": x, "t": t})), widest=16)
+    assert [kernel.kind for kernel in plan.kernels] == ["rows", "reduce"]

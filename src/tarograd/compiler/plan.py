@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 
+from tarograd.compiler.layout import ALIGNMENT, SHORT, Buffer, lanes_of, padded_strides
 from tarograd.compiler.program import Program, Value
 from tarograd.compiler.skipping import nonzero, visits
 from tarograd.compiler.trace import Untraceable
@@ -46,7 +47,6 @@ HEAVY = (
     elementwise.sin,
     elementwise.cos,
 )
-ALIGNMENT = 64  # bytes: a cache line
 ELEMENTWISE: tuple[Primitive, ...] = (
     arithmetic.add,
     arithmetic.subtract,
@@ -83,49 +83,14 @@ class Kernel:
     """One loop nest.
 
     Attributes:
-        kind: "loop", "matmul", "reduce" or "draw".
-        shape: that of what it computes.
+        kind: "loop", "matmul", "reduce", "rows", "draw" or "visits".
+        shape: that of what it computes; of "rows" that of what is summed.
         values: what it computes, each after its inputs; the first is the product or the sum.
     """
 
     kind: str
     shape: tuple[int, ...]
     values: list[Value] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Buffer:
-    """Where an array lies: in the block `block`, from byte `offset` on, with strides in elements.
-
-    The last axis is contiguous; rows are padded to a multiple of `lanes` elements, so that a
-    kernel may read and write whole vectors.
-    """
-
-    block: str
-    offset: int
-    strides: tuple[int, ...]
-    lanes: int
-
-
-def lanes_of(length: int, widest: int) -> int:
-    """How many elements along an axis are worked on at once: a power of 2."""
-    return min(widest, 1 << max(length - 1, 0).bit_length())
-
-
-def padded_strides(dims: tuple[int, ...], widest: int) -> tuple[tuple[int, ...], int]:
-    """The strides of an array with padded rows, and the number of its elements with padding."""
-    if not dims:
-        return (), 1
-    lanes = lanes_of(dims[-1], widest)
-    row = -(-dims[-1] // lanes) * lanes
-    strides, size = [1], row
-    for n in reversed(dims[1:-1] if len(dims) > 1 else ()):
-        strides.append(size)
-        size *= n
-    if len(dims) > 1:
-        strides.append(size)
-        size *= dims[0]
-    return tuple(reversed(strides)), size
 
 
 class Plan:
@@ -202,6 +167,8 @@ class Plan:
                 self._new("loop", v)
         elif v.primitive in ELEMENTWISE:
             self._join(v)
+        elif _sums_rows(v):
+            self._join_row(v)
         elif v.primitive in KINDS:
             self._new(KINDS[v.primitive], v)
         elif v.is_op(matmul.matmul) and v.dtype.kind == "f":
@@ -220,13 +187,53 @@ class Plan:
                 self._new("loop", v)
             return
         last = max((k for k, _ in needed), key=self.position.__getitem__)
+        if last.kind == "rows":
+            if self._follows(v, last):
+                self._add(v, last)
+            else:
+                self._new("loop", v)
+            return
         light = last.kind == "matmul" and v.primitive not in HEAVY
-        fits = last.shape == v.shape and (last.kind == "loop" or light)
+        fits = last.shape == v.shape and (last.kind in ("loop", "reduce") or light)
         if fits and all(same for k, same in needed if k is last):
-            last.values.append(v)
-            self.kernel[id(v)] = last
+            self._add(v, last)
         else:
             self._new("loop", v)
+
+    def _add(self, v: Value, kernel: Kernel) -> None:
+        kernel.values.append(v)
+        self.kernel[id(v)] = kernel
+
+    def _join_row(self, v: Value) -> None:
+        """Rows are followed through several sums: a softmax is one kernel."""
+        x = v.operands[0]
+        needed = [self.kernel[id(y)] for y, _ in self.sources(v) if y.primitive]
+        needed = needed or [k for k in self.position if (k.kind, k.shape) == ("rows", x.shape)]
+        last = max(needed, key=self.position.__getitem__, default=None)
+        if last is not None and last.kind == "rows" and self._follows(v, last):
+            self._add(v, last)
+        else:
+            self._new("rows", v)
+            self.kernel[id(v)].shape = x.shape
+
+    def _follows(self, v: Value, kernel: Kernel) -> bool:
+        """Whether row i of `v` needs nothing of what the kernel computes but row i."""
+        rows, columns = kernel.shape
+        shapes = ((rows, columns), (rows, 1), (rows,))
+
+        def aligned(x: Value, reader: Value) -> bool:
+            if x.primitive is None or self.kernel.get(id(x), kernel) is not kernel:
+                return True
+            if not self.is_computed(x) and not any(y.primitive for y, _ in self.sources(x)):
+                return True
+            kept = len(x.shape) == len(reader.shape) or reader.primitive is shape.reshape
+            if x.shape not in shapes or not kept or x.shape[0] != rows:
+                return False
+            if self.is_computed(x):
+                return True
+            return x.primitive in (shape.repeat, shape.reshape) and aligned(x.operands[0], x)
+
+        return v.shape in shapes and all(aligned(x, v) for x in v.operands)
 
     def base(self, v: Value) -> Value:
         """The array of which `v` is a view that a product can read: turned over, or as it is."""
@@ -355,3 +362,11 @@ def _all_before(kernel: Kernel, before: dict[Kernel, set[Kernel]]) -> set[Kernel
             found.add(other)
             stack.append(other)
     return found
+
+
+def _sums_rows(v: Value) -> bool:
+    """Whether it is the sum, or the maximum, of each row, and a row is short."""
+    if KINDS.get(v.primitive) != "reduce":
+        return False
+    dims = v.operands[0].shape
+    return len(dims) == 2 and 1 < dims[1] <= SHORT and v.attributes["axis"] == (1,)

@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from tarograd.compiler.plan import Kernel, Plan
 from tarograd.compiler.program import Value
+from tarograd.ops import matmul, reduction
+
+REDUCTIONS = (reduction.sum, reduction.max, reduction.min, reduction.prod)
 
 HEAD = "kernel     shape           operations       bytes"
 MEASURED = "        µs  share  of peak"
@@ -27,15 +30,15 @@ class Timing(NamedTuple):
 
 def operations(kernel: Kernel) -> int:
     """The floating-point operations that the mathematics needs; padding does not count."""
-    first = kernel.values[0]
-    count = 0
-    if kernel.kind in ("matmul", "batched"):
-        count = 2 * prod(first.shape) * first.operands[0].shape[-1]
-    elif kernel.kind == "reduce":
-        count = prod(first.operands[0].shape)
-    else:
-        count = prod(first.shape)
-    return count + prod(kernel.shape) * (len(kernel.values) - 1)
+    return sum(map(_of_value, kernel.values))
+
+
+def _of_value(v: Value) -> int:
+    if v.is_op(matmul.matmul):
+        return 2 * prod(v.shape) * v.operands[0].shape[-1]
+    if v.primitive in REDUCTIONS:
+        return prod(v.operands[0].shape)
+    return prod(v.shape) if v.dtype.kind == "f" else 0
 
 
 def report(plan: Plan, timing: Timing | None = None) -> str:
@@ -58,9 +61,8 @@ def report(plan: Plan, timing: Timing | None = None) -> str:
         ...              {"apple": np.zeros(3), "count": np.ones(3)})
         >>> print(report(Plan(lower(shop), widest=16)))
         kernel     shape           operations       bytes  computes
-        reduce     ()                       3          56  sum
-        loop       ()                       2          16  multiply exp → result
-        arrays: 128 bytes of scratch memory, 128 if none shared its place; 128 of state
+        reduce     ()                       5          56  sum multiply exp → result
+        arrays: 64 bytes of scratch memory, 64 if none shared its place; 128 of state
     """
     lines = [f"{HEAD}{MEASURED if timing else ''}  computes"]
     whole = sum(timing.seconds) if timing else 0.0

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any
 
+from tarograd.compiler.layout import ALIGNMENT
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.words import I8, I32, I64, POINTER, index, loop
-from tarograd.compiler.plan import ALIGNMENT, Plan
+from tarograd.compiler.plan import Plan
 
 Part = tuple[int, int]
 FARTHEST = 8192  # bytes of one image that are fetched; the processor finds the rest by itself

@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
+from tarograd.compiler.layout import lanes_of
 from tarograd.compiler.llvm.elements import ONE, Elements
 from tarograd.compiler.llvm.keys import located
 from tarograd.compiler.llvm.operations import converted
@@ -21,7 +22,7 @@ from tarograd.compiler.llvm.words import (
     splat,
     type_of,
 )
-from tarograd.compiler.plan import Kernel, lanes_of
+from tarograd.compiler.plan import Kernel
 from tarograd.compiler.program import Value
 from tarograd.ops import shape
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tarograd.compiler.layout import SHORT, lanes_of
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.alike import Spot
 from tarograd.compiler.llvm.elements import ONE, Elements, Place
@@ -31,15 +32,25 @@ from tarograd.compiler.llvm.words import (
     across,
     below,
     constant,
+    index,
     lanes,
     splat,
     type_of,
 )
-from tarograd.compiler.plan import Kernel, Plan, lanes_of
+from tarograd.compiler.plan import Kernel, Plan
 from tarograd.compiler.program import Value
+from tarograd.graph import Primitive
 from tarograd.ops import arithmetic, elementwise, reduction, shape
 
 Dims = tuple[int, ...]
+ABREAST = 4  # rows side by side
+# What a sum, and a maximum, does with one element more.
+SUMS: dict[Primitive | None, Primitive] = {
+    reduction.sum: arithmetic.add,
+    reduction.max: elementwise.maximum,
+    reduction.min: elementwise.minimum,
+    reduction.prod: arithmetic.multiply,
+}
 
 
 def emit_kernel(
@@ -102,12 +113,7 @@ def _nest(e: Elements, stack: ExitStack, dims: Dims, wide: int) -> list[Place]:
 
 
 def _combine(e: Elements, v: Value) -> Callable[[Any, Any], Any]:
-    primitive = {
-        reduction.sum: arithmetic.add,
-        reduction.max: elementwise.maximum,
-        reduction.min: elementwise.minimum,
-        reduction.prod: arithmetic.multiply,
-    }[v.primitive]  # type: ignore[index]  # a reduction has a primitive
+    primitive = SUMS[v.primitive]
     return lambda a, c: EMITTERS[primitive](e.b, v, [a, c])
 
 
@@ -147,6 +153,41 @@ def _reduce(e: Elements, kernel: Kernel) -> None:
         e.known.clear()
         e.bind(v, out, total)
         e.finish(out)
+
+
+def _rows(e: Elements, kernel: Kernel) -> None:
+    """Each row in one vector, with what is computed of its sums and maxima, such as a softmax.
+
+    Some rows are worked on side by side, so that the processor need not wait for any of them.
+    """
+    b, (rows, _) = e.b, kernel.shape
+    full, rest = divmod(rows, ABREAST)
+    if full:
+        with e.share.over(b, full) as i:
+            first = b.mul(i, index(ABREAST))
+            _some_rows(e, kernel, [b.add(first, index(r)) for r in range(ABREAST)])
+    if rest:
+        with e.share.over(b, 1):
+            _some_rows(e, kernel, [index(full * ABREAST + r) for r in range(rest)])
+
+
+def _some_rows(e: Elements, kernel: Kernel, rows: list[Any]) -> None:
+    b, columns = e.b, kernel.shape[1]
+    wide = lanes_of(columns, SHORT)
+    e.known.clear()
+    for v in kernel.values:
+        for i in rows:
+            whole = [Place(i), Place(index(0), wide)]
+            places = whole if v.shape == kernel.shape else [Place(i), ONE][: len(v.shape)]
+            if v.primitive in SUMS:
+                x = v.operands[0]
+                value = splat(b, converted(b, e.at(x, whole), x.dtype, v.dtype), wide)
+                if columns % wide:
+                    value = _masked(b, value, whole[1], columns, value, v)
+                e.bind(v, places, across(b, value, _combine(e, v)))
+            element = e.at(v, places)
+            if id(v) in e.plan.stored:
+                e.store(v, places, element)
 
 
 def _inner(
@@ -205,4 +246,5 @@ KERNELS: dict[str, Callable[[Elements, Kernel], None]] = {
     "scatter": _alone(scatter_kernel),
     "batched": _alone(batched_kernel),
     "visits": visits_kernel,
+    "rows": _rows,
 }

@@ -11,6 +11,7 @@ import llvmlite
 import numpy as np
 from llvmlite import binding
 
+from tarograd.compiler.layout import ALIGNMENT, Buffer
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.alike import described
 from tarograd.compiler.llvm.cache import cached, user_folder
@@ -22,7 +23,7 @@ from tarograd.compiler.llvm.team import (
     threads_possible,
     together,
 )
-from tarograd.compiler.plan import ALIGNMENT, Buffer, Plan
+from tarograd.compiler.plan import Plan
 from tarograd.compiler.program import Program, Value
 from tarograd.compiler.skipping import skip_zeros
 from tarograd.compiler.trace import Untraceable

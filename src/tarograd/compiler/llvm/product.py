@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tarograd.compiler.layout import lanes_of
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.elements import Elements, Place
 from tarograd.compiler.llvm.words import (
@@ -22,7 +23,7 @@ from tarograd.compiler.llvm.words import (
     splat,
     type_of,
 )
-from tarograd.compiler.plan import Kernel, lanes_of
+from tarograd.compiler.plan import Kernel
 from tarograd.compiler.program import Value
 
 # Reads the element k, n of B, or as many as a vector has: (first k, first n, lanes).

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from tarograd.compiler.layout import lanes_of
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.elements import Elements, Place
 from tarograd.compiler.llvm.words import I32, index, loop
-from tarograd.compiler.plan import Kernel, lanes_of
+from tarograd.compiler.plan import Kernel
 from tarograd.ops import shape
 
 
