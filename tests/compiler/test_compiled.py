@@ -6,6 +6,7 @@ import copy
 import threading
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -164,6 +165,7 @@ def test_half_precision_runs_as_numpy_and_says_so() -> None:
 
 SCALE = 2.0
 WEIGHT = tg.Parameter(2.0, "weight")
+DICE = np.random.default_rng(0)
 
 
 def test_a_number_around_the_function_may_change(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,6 +251,25 @@ def test_a_compiled_function_inside_of_another_is_a_part_of_it() -> None:
     assert square(3.0) == 9
 
 
+def test_anything_that_can_be_called() -> None:
+    class Doubles:
+        weight = tg.Parameter(2.0, "weight")
+
+        def __call__(self, x: Any) -> Any:
+            return x * self.weight
+
+    x = np.arange(3.0)
+    doubles = Doubles()
+    for function in (
+        doubles,
+        partial(lambda w, x: w * x, doubles.weight),
+        lambda weight: weight * 2,
+    ):
+        np.testing.assert_array_equal(tg.compile(function)(x), 2 * x)
+    same_name = tg.compile(lambda weight: weight * WEIGHT)
+    np.testing.assert_array_equal(same_name(x), 2 * x)
+
+
 def test_texts_and_flags_are_those_of_eager_code() -> None:
     @tg.compile
     def f(x: Any, *, how: str = "sum", negative: bool = False) -> Any:
@@ -262,7 +283,7 @@ def test_texts_and_flags_are_those_of_eager_code() -> None:
 def test_a_tensor_as_an_argument_is_refused() -> None:
     with pytest.raises(TypeError, match="x is a Tensor: a compiled function takes arrays"):
         tg.compile(lambda x: x * 2)(tg.Tensor(1.0))
-    with pytest.raises(TypeError, match="argument of type object"):
+    with pytest.raises(TypeError, match="x: object: an array of floats"):
         tg.compile(lambda x: x * 2)(object())
     with pytest.raises(TypeError, match="is no function, method or layer"):
         tg.compile(np.float64(3))  # type: ignore[arg-type]  # no function
@@ -276,6 +297,14 @@ def test_a_tensor_as_an_argument_is_refused() -> None:
         (lambda x: x * WEIGHT if WEIGHT > 0 else x, r"bool\(\)"),
         (lambda x: x * tg.Tensor([1.0]), "neither an argument nor one of its parameters"),
         (lambda x: x.value, ".value of 'x'"),
+        (lambda x: sum(x * i for i in range(x[0])), r"range\(\)"),
+        (lambda x: x * round(x[0]), r"round\(\)"),
+        (lambda x: x * np.random.rand(), "draws random numbers"),  # noqa: NPY002  # the old way
+        (lambda x: x * DICE.random(), "draws random numbers"),
+        (lambda x: tg.nn.Dropout(0.5)(x), "makes a layer that draws random numbers anew"),
+        (lambda x: tg.optim.SGD([WEIGHT]).step([x]), ".value of 'weight'"),
+        (lambda x: None, "returns NoneType"),
+        (lambda x: {"a": {"b": x}}, "returns dict as 'a'"),
     ],
 )
 def test_what_would_be_baked_in_is_refused(function: Callable[..., Any], named: str) -> None:

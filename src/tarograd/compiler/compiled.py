@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tarograd.compiler.surroundings import Surroundings
-from tarograd.compiler.trace import Unknown
+from tarograd.compiler.trace import Unknown, Untraceable
 from tarograd.compiler.version import Version
 from tarograd.graph import current_context
 from tarograd.inputs import recorder
@@ -163,6 +163,7 @@ class Compiled:
         given = {k: x if isinstance(x := bound[k], float) else a for k, a in arrays.items()}
         with _TRACING:
             for attempt in range(TRACES):
+                before = self._surroundings.dice()
                 try:
                     version = Version(function, given, self._surroundings.leaves, self.__name__)
                     break
@@ -170,6 +171,12 @@ class Compiled:
                     if attempt == TRACES - 1:
                         raise
                     self._surroundings.add(error.leaf)
+        if self._surroundings.dice() != before:
+            raise Untraceable(
+                f"{self.__name__} draws random numbers with NumPy or Python: the compiled code "
+                "would use those of this one call for ever. Draw them outside and give them as an "
+                "argument, or use tg.dropout or tg.nn.Dropout"
+            )
         if version.why is not None:
             message = f"{self.__name__} runs as NumPy, not as machine code: {version.why}"
             warnings.warn(message, stacklevel=4)
@@ -184,7 +191,8 @@ def _array(name: str, x: Any) -> Any:
         )
     array = np.asarray(x)
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name}: an argument of type {type(x).__name__}: an array is needed")
+        given = f"{array.dtype} {type(x).__name__}" if array.dtype != object else type(x).__name__
+        raise TypeError(f"{name}: {given}: an array of floats, whole numbers or bools is needed")
     return array
 
 

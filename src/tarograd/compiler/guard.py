@@ -91,6 +91,8 @@ class Refusing:
     __bool__ = _refused("__bool__", "bool(), such as in an `if`,")
     __float__ = _refused("__float__", "float()")
     __int__ = _refused("__int__", "int()")
+    __index__ = _refused("__index__", "a whole number, such as in range() or a shape,")
+    __round__ = _refused("__round__", "round()")
     __array__ = _refused("__array__", "np.asarray()")
 
     def __str__(self) -> str:

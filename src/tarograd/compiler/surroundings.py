@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import random
 from collections.abc import Callable, Iterator
 from functools import partial
 from operator import getitem
@@ -30,6 +31,7 @@ class Surroundings:
 
     Attributes:
         leaves: the Tensors that were not computed, by names without dots.
+        generators: NumPy's generators of random numbers.
 
     Raises:
         TypeError: for anything else.
@@ -37,14 +39,15 @@ class Surroundings:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.leaves: dict[str, Tensor] = {}
+        self.generators: list[np.random.Generator] = []
         self._watched: list[tuple[Seen, Any]] = []
         self._visited: set[int] = set()
         self._used: set[str] = set()  # names in the code
         inner = inspect.unwrap(function)
         if isinstance(inner, Layer):
             self._visit("", inner, DEPTH)
-        elif isinstance(inner, FunctionType | MethodType):
-            self._function(inner)
+        elif callable(inner) and not isinstance(inner, type | np.ufunc):
+            self._called("", inner, DEPTH)
         else:
             raise TypeError(f"compile: {function!r} is no function, method or layer")
 
@@ -61,6 +64,12 @@ class Surroundings:
                 return True
         return False
 
+    def dice(self) -> list[str]:
+        """The states of the random numbers that the function could draw outside of the graph."""
+        found = [g.bit_generator.state for g in self.generators]
+        old = np.random.get_state()  # noqa: NPY002  # where the old functions draw from
+        return [repr(state) for state in (old, random.getstate(), *found)]
+
     def add(self, leaf: Tensor) -> None:
         """A Tensor that the function was found to use."""
         self._leaf(leaf.name or "w", leaf)
@@ -68,7 +77,8 @@ class Surroundings:
     def _leaf(self, wanted: str, leaf: Tensor) -> None:
         if any(leaf is known for known in self.leaves.values()):
             return
-        base = "".join(c if c.isalnum() else "_" for c in wanted) or "w"
+        base = "".join(c if c.isalnum() else "_" for c in wanted)
+        base = base if base.isidentifier() else "w"
         name, number = base, 1
         while name in self.leaves:
             number += 1
@@ -98,6 +108,18 @@ class Surroundings:
             self._watched.append((partial(getattr, cell, "cell_contents"), value))
             self._visit(name, value, DEPTH)
 
+    def _called(self, name: str, function: Any, depth: int) -> None:
+        """What is behind something that can be called: a function, a part of one, an object."""
+        if isinstance(function, partial):
+            self._called(name, function.func, depth)
+            for i, x in enumerate((*function.args, *function.keywords.values())):
+                self._visit(f"{name}{i}", x, depth)
+        elif isinstance(function, FunctionType | MethodType):
+            if not str(function.__module__).startswith(("tarograd", "numpy")):
+                self._function(function)
+        elif isinstance(vars(type(function)).get("__call__"), FunctionType):
+            self._function(MethodType(type(function).__call__, function))
+
     def _watch(self, name: str, container: Any, key: Any, depth: int) -> None:
         self._watched.append((partial(getitem, container, key), container[key]))
         self._visit(name, container[key], depth)
@@ -108,9 +130,11 @@ class Surroundings:
             if value.node is None:
                 self._leaf(value.name or name, value)
             return
-        if isinstance(value, FunctionType | MethodType):
-            if not str(value.__module__).startswith(("tarograd", "numpy")):
-                self._function(value)
+        if isinstance(value, FunctionType | MethodType | partial):
+            self._called(name, value, depth)
+            return
+        if isinstance(value, np.random.Generator):
+            self.generators.append(value)
             return
         if isinstance(value, (*PLAIN, ModuleType, type, np.ndarray, np.generic)) or not depth:
             return

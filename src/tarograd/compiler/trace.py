@@ -7,6 +7,7 @@ code reads before each call and writes after it.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -70,7 +71,7 @@ class Update(NamedTuple):
 class Count:
     """Something that counts its calls, such as Dropout; `first` is the number before this run."""
 
-    owner: Any
+    owner: weakref.ref[Any]
     attribute: str
     first: Tensor
     calls: int = 0
@@ -126,6 +127,11 @@ class Trace:
             changed, self.outputs = self.outputs, {}
             returned = self._returned(name, results, set(changed))
             self.outputs |= changed
+            if any(count.owner() is None for count in self.counts.values()):
+                raise Untraceable(
+                    f"{name} makes a layer that draws random numbers anew in every call, so that "
+                    "each draws the same: make it outside of the function"
+                )
             for tensor in self.outputs.values():
                 self._name_forward(tensor)
             program = _program(name, self.inputs, self.outputs)
@@ -200,8 +206,9 @@ class Trace:
     def count(self, owner: Any, attribute: str) -> Tensor:
         """The number of the call of `owner`, which goes on counting from call to call."""
         if id(owner) not in self.counts:
-            first = self._live("call", lambda: np.int64(getattr(owner, attribute)))
-            self.counts[id(owner)] = Count(owner, attribute, first)
+            seen = weakref.ref(owner)
+            first = self._live("call", lambda: np.int64(getattr(seen(), attribute)))
+            self.counts[id(owner)] = Count(seen, attribute, first)
         count = self.counts[id(owner)]
         count.calls += 1
         return count.first + (count.calls - 1) if count.calls > 1 else count.first

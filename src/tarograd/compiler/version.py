@@ -111,8 +111,8 @@ class Version:
                 values = [results[w] for w in done.values]
                 done.optimizer.take(list(zip(values, states, strict=True)))
             for count in self._trace.counts.values():
-                before = getattr(count.owner, count.attribute)
-                setattr(count.owner, count.attribute, before + count.calls)
+                owner = count.owner()
+                setattr(owner, count.attribute, getattr(owner, count.attribute) + count.calls)
         return _filled(self._returned, results)
 
     def source(self) -> str:
