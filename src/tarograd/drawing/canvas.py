@@ -51,12 +51,17 @@ class Canvas:
         for c in text:
             self.rows[row][x] = (c, backward)
             for rest in range(x + 1, x + cells(c, self.width)):
-                self.rows[row].pop(rest, None)
+                self.rows[row][rest] = ("", backward)  # taken by a character of two cells
             x += cells(c, self.width)
 
     def at(self, row: int, x: int) -> str:
         """What stands in a cell; the empty text for nothing."""
         return self.rows[row].get(x, ("", False))[0] if row < len(self.rows) else ""
+
+    def free(self, row: int, x: int) -> bool:
+        """Whether a character of ambiguous width can be written there over nothing."""
+        taken = self.rows[row] if row < len(self.rows) else {}
+        return not any(at in taken for at in range(x, x + self.width))
 
     def across(self, row: int, x0: int, x1: int, c: str, backward: bool = False) -> None:
         """A horizontal line where nothing is written yet; it crosses what is vertical."""
@@ -64,7 +69,7 @@ class Canvas:
             old = self.at(row, x)
             if old == "│":
                 self.put(row, x, "┿" if c == "━" else "┼")
-            elif not old:
+            elif self.free(row, x):
                 self.put(row, x, c, backward)
 
     def down(self, row0: int, row1: int, x: int) -> None:
@@ -80,6 +85,8 @@ class Canvas:
             text, x, on = "", 0, False
             for at in sorted(row):
                 c, backward = row[at]
+                if not c:
+                    continue
                 if color and backward != on:
                     text += PLAIN if on else BACKWARD
                     on = backward

@@ -176,7 +176,8 @@ def draw(
 
     Args:
         subject: a Tensor, of which the graph behind it is drawn; or a layer, a network or a
-            function of Tensors, which is first computed for the `inputs`.
+            function of Tensors, which is first computed for the `inputs`. A compiled function is
+            drawn without inputs: its last call, the backward pass inside of it included.
         *inputs: the inputs of the subject; for a network `x`, or `x` and the targets `t` to
             draw the loss as well.
         backward: whether the derivatives are computed and drawn.
@@ -189,7 +190,8 @@ def draw(
 
     Raises:
         TypeError: if the subject is none of these, or its result no Tensor.
-        ValueError: if `upstream` has another shape than the result, or depth is negative.
+        ValueError: if `upstream` has another shape than the result, depth is negative, or a
+            compiled function was not called yet.
 
     Example:
         >>> import tarograd as tg
@@ -202,6 +204,8 @@ def draw(
     """
     if depth < 0:
         raise ValueError(f"depth={depth}: it is a number of levels, 0 or more")
+    if not inputs and not isinstance(subject, Tensor) and hasattr(type(subject), "graph"):
+        subject = subject.graph
     output = subject if isinstance(subject, Tensor) else _computed(subject, inputs)
     if isinstance(subject, Tensor) and inputs:
         raise TypeError("draw: a Tensor is drawn as it is; inputs go with a layer or a function")
@@ -224,7 +228,7 @@ def _computed(subject: Any, inputs: tuple[Any, ...]) -> Tensor:
         raise TypeError(f"draw: a Tensor, a layer or a function is needed, not {subject!r}")
     given = list(inputs)
     read = getattr(subject, "read", np.asarray)
-    compute = subject
+    compute = getattr(subject, "function", subject)  # of a compiled one: it takes no Tensors
     if given and not isinstance(given[0], Tensor):
         array = np.asarray(read(given[0]))
         given[0] = Tensor(array, "x") if array.dtype.kind == "f" else given[0]
