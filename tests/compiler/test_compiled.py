@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -357,3 +358,51 @@ def test_the_graph_can_be_drawn_and_differentiated() -> None:
     assert float(graph) == pytest.approx(220)
     graph.backward()
     assert "apple" in str(tg.draw(graph))
+
+
+@pytest.mark.parametrize("blocked", ["llvmlite", "tarograd.compiler.llvm.native"])
+def test_without_llvm_the_readable_source_runs_and_one_line_says_so(
+    blocked: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [*sys.modules]:
+        if name.startswith("tarograd.compiler.llvm"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, blocked, None)
+    net = network()
+    sgd = tg.optim.SGD(net.parameters(), lr=0.1)
+
+    @tg.compile
+    def step(x: Any, t: Any) -> Any:
+        loss = net.criterion(net(x), t)
+        sgd.step(tg.grad(loss, net.parameters()))
+        return loss
+
+    with pytest.warns(UserWarning, match="step runs as NumPy, not as machine code: LLVM cannot"):
+        losses = [float(step(X, T)) for _ in range(3)]
+    assert losses[2] < losses[0]
+    assert "LLVM cannot be used here" in step.report()
+    history = tg.fit(network(), DIGITS, steps=2)
+    said = [line for line in capsys.readouterr().err.splitlines() if "not compiled" in line]
+    assert len(said) == 1
+    assert "LLVM cannot be used here" in said[0]
+    assert len(history.losses) == 2
+
+
+def test_state_that_was_set_between_two_calls_is_used() -> None:
+    w = tg.Parameter([1.0, 2.0], "w")
+    adam = tg.optim.Adam([w], lr=0.1)
+    step = tg.compile(lambda x: adam.step(tg.grad((w * w * x).sum(), [w])))
+    other = tg.Parameter([1.0, 2.0], "w")
+    eager = tg.optim.Adam([other], lr=0.1)
+    x = np.array([1.0, 3.0])
+    saved = adam.state_arrays()
+    for i in range(6):
+        step(x)
+        eager.step(tg.grad((other * other * x).sum(), [other]))
+        if i == 2:
+            for parameter, optimizer in ((w, adam), (other, eager)):
+                parameter.value = [5.0, -1.0]
+                optimizer.load_state_arrays(saved)
+                optimizer.lr = 0.5
+        np.testing.assert_allclose(w.value, other.value, rtol=1e-12)
+    assert adam.step_count == eager.step_count == 3

@@ -138,6 +138,11 @@ class Trace:
         self.expected = {key: t._value for key, t in self.outputs.items()}
         return program, returned
 
+    def forget(self) -> None:
+        """Let go of the values of this run, but for what is read and written at each call."""
+        for kept in (self.inputs, self.outputs, self.updated, self.expected, self._weak):
+            kept.clear()
+
     def _returned(self, name: str, results: Any, taken: set[str]) -> Any:
         """Make outputs of the results, and put their names in place of them."""
         if isinstance(results, dict):

@@ -54,9 +54,11 @@ class Version:
         self._lock = threading.Lock()
         self.why: str | None = None
         self._native: Any = None
+        self._held: dict[str, Array] = {}  # what lies in the memory of the machine code
         given = [np.asarray(arguments[k]) if k in arguments else self._live[k]() for k in kept]
         self._run = self._compiled(given)
         self._given: list[Array] = given
+        self._trace.forget()
 
     def _compiled(self, given: Sequence[Array]) -> Callable[..., Sequence[Array]]:
         """The function of all inputs, held against what eager code has just computed."""
@@ -65,6 +67,7 @@ class Version:
 
             lowered = lower(self.program)
             self._native = Native(lowered)
+            self._locate()
         except Untraceable as error:
             self.why = str(error)
         except (ImportError, OSError, RuntimeError) as error:
@@ -85,15 +88,38 @@ class Version:
             )
         return self._machine
 
+    def _locate(self) -> None:
+        """Find where the inputs and results of the machine code lie.
+
+        A result that is an input as it is may have been overwritten there: it is told by its name.
+        """
+        native, inputs = self._native, self._native.program.inputs
+        self._views = {name: native.view(v) for name, v in inputs.items()}
+        self._fed = native.fed
+        names = {id(v): name for name, v in inputs.items()}
+        self._results = {
+            name: (native.place(name), names.get(id(v)))
+            for name, v in native.program.outputs.items()
+        }
+
     def _machine(self, *given: Array) -> Sequence[Array]:
-        """Run the machine code; an input that is returned as it is has not been touched by it."""
-        results: list[Array] = self._native(*given)
-        inputs = {id(v): x for v, x in zip(self.program.inputs.values(), given, strict=True)}
-        outputs = self.program.outputs.values()
-        return [
-            np.array(inputs[id(v)]) if id(v) in inputs else x
-            for v, x in zip(outputs, results, strict=True)
-        ]
+        """Run the machine code. What lies in its memory already is not copied there again."""
+        held, self._held = self._held, {}
+        fed: dict[str, Array] = {}
+        for (name, view), x in zip(self._views.items(), given, strict=True):
+            if name not in held or held[name] is not x:
+                view[...] = x
+            if name in self._fed:
+                fed[name] = np.asarray(x)
+        self._native.run(fed)
+        inputs = dict(zip(self._views, given, strict=True))
+        results: dict[str, Array] = {
+            name: np.array(inputs[same] if same is not None else view)
+            for name, (view, same) in self._results.items()
+        }
+        known = inputs | results
+        self._held = {name: known[name] for name in self._live}
+        return list(results.values())
 
     def __call__(self, arguments: Mapping[str, Any]) -> Any:
         """Compute, and write what the function updates."""

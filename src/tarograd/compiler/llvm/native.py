@@ -137,6 +137,9 @@ def assemble(module: Any, target: Target) -> Any:
 class Native:
     """A program as machine code, with its arrays.
 
+    Attributes:
+        fed: the names of the inputs that `run` takes a row of for each step.
+
     Args:
         program: lowered.
         external: arrays that are read where they are, by the names of their inputs.
@@ -163,6 +166,7 @@ class Native:
         self.external = {k: np.ascontiguousarray(a) for k, a in (external or {}).items()}
         self.plan = Plan(program, self.target.bits // 32, tuple(self.external))
         self.program = program
+        self.fed = [k for k in FED if k in program.inputs and len(program.inputs[k].shape) <= 1]
         module, self.phases = emit(self.plan, self.target, shared and threads_possible())
         self.engine = assemble(module, self.target)
         kinds = [ctypes.c_int64, *[ctypes.c_void_p] * (len(block_names(self.plan)) + len(FED) + 1)]
@@ -226,9 +230,13 @@ class Native:
 
     def result(self, name: str) -> Array:
         """A copy of an output."""
+        return np.array(self.place(name))
+
+    def place(self, name: str) -> Array:
+        """An output, where it lies after a step."""
         new, old = self.program.outputs[name], self.program.inputs.get(name)
         copied = any(v is new and w is old for v, w in self.plan.copies)
-        return np.array(self.view(old if copied and old is not None else new))
+        return self.view(old if copied and old is not None else new)
 
 
 def aligned(nbytes: int) -> Array:
