@@ -94,9 +94,11 @@ def check_gradients(
         report.subject = f"the gradient of {report.subject}"
     if dtype == "both" and report:
         single = adapt(*given, np.float32, order, seed)
-        compare(report, adapted, single)
-        single.release()
-        adapted.release()
+        try:
+            compare(report, adapted, single)
+        finally:
+            single.release()
+            adapted.release()
     return report
 
 

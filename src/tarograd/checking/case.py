@@ -13,11 +13,21 @@ from tarograd.checking.subject import Array, Values, rms
 
 FIRST = 0.5  # of the size of the leaf: far enough for the smallest gradients
 MATRIX = 2_000_000  # elements of a Jacobian that is kept
+ENOUGH = 1e-9  # relative error of a slope, with which explanations are compared to 1e-6
 OUTPUTS = 600  # up to so many backward passes are made to know the claimed Jacobian
 
 
-def columns(bench: Bench, leaf: str, flat_indices: Array, c: Array) -> tuple[Array, Array, Array]:
+def columns(
+    bench: Bench, leaf: str, flat_indices: Array, c: Array, enough: float = 1e-11
+) -> tuple[Array, Array, Array]:
     """The numeric Jacobian's columns for some elements of a leaf.
+
+    Args:
+        bench: the point.
+        leaf: which of its arrays.
+        flat_indices: of the elements.
+        c: the upstream gradient.
+        enough: as for `slopes`.
 
     Returns:
         the columns, one for each element, or where they would not fit their projections on `c`;
@@ -32,7 +42,7 @@ def columns(bench: Bench, leaf: str, flat_indices: Array, c: Array) -> tuple[Arr
         step = np.zeros(x.shape)
         size = max(abs(float(x.reshape(-1)[i])), typical)
         step.reshape(-1)[i] = size
-        one = slopes(bench.evaluate, bench.values, {leaf: step}, bench.noise, FIRST)
+        one = slopes(bench.evaluate, bench.values, {leaf: step}, bench.noise, FIRST, enough)
         found[:, k] = (one.value if keep else np.sum(c * one.value)) / size
         bars[k] = float(np.linalg.norm(c * one.error)) / size
         kinks |= one.kink
@@ -54,7 +64,7 @@ class Case:
         self.x = bench.values[leaf]
         self.c = bench.upstream() if c is None else c
         indices = np.arange(self.x.size)
-        self._columns, bars, kinks = columns(bench, leaf, indices, self.c)
+        self._columns, bars, kinks = columns(bench, leaf, indices, self.c, ENOUGH)
         self.whole = self._columns.shape[0] == bench.y.size
         self.left_out = kinks if bench.subject.takes_upstream else np.zeros_like(kinks)
         self.c = np.where(self.left_out, 0, self.c)
@@ -163,7 +173,7 @@ class Case:
             bar = 20 * float(np.linalg.norm(self.c * one.error))
             if gap > bar + 1e-3 * float(np.linalg.norm(self.a * u)):
                 return False
-        found, _, _ = columns(bench, self.leaf, np.arange(x.size), self.c)
+        found, _, _ = columns(bench, self.leaf, np.arange(x.size), self.c, ENOUGH)
         vector = self.c @ found if found.shape[0] == bench.y.size else found
         return self.fits(np.asarray(vector).reshape(x.shape))
 

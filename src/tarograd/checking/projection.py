@@ -50,6 +50,7 @@ def slopes(
     direction: Values,
     noise: Array,
     first: float = FIRST,
+    enough: float = 1e-11,
 ) -> Slopes:
     """Differentiate every output of `evaluate` along `direction`.
 
@@ -59,6 +60,7 @@ def slopes(
         direction: for some of its arrays, how they move; of the size of the arrays themselves.
         noise: the rounding error of each output.
         first: the largest step.
+        enough: the error, relative to the largest slope, at which no smaller step is tried.
 
     Example:
         >>> at = {"x": np.array([1.0, 0.0])}
@@ -91,7 +93,7 @@ def slopes(
             value = np.where(better, combined, value)
             error = np.where(better, bar, error)
             steady = error <= np.maximum(
-                1e-11 * np.max(np.abs(value), initial=0), SAFETY * rounding
+                enough * np.max(np.abs(value), initial=0), SAFETY * rounding
             )
             if k > 2 and np.all(steady):
                 break

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tarograd.checking.adapters.arguments import Arguments, needed, parameters_of
-from tarograd.checking.randomness import Randomness, reachable
+from tarograd.checking.randomness import Fields, Randomness, objects, reachable, same_state
 from tarograd.checking.subject import Array, Values
 
 UPSTREAM = ("c", "g", "v", "dy", "dout", "upstream", "grad_output", "gy", "cotangent", "grad_y")
@@ -42,26 +42,28 @@ class FunctionSubject:
         self.leaves = tuple(self.arguments.floats)
         self.notes: list[str] = []
         self._randomness = Randomness(reachable(f, grad))
+        self._fields = Fields(objects(f, grad))
         names = [p.name for p in parameters_of(grad)]
         self.upstream_first = bool(names) and names[0] in UPSTREAM and len(names) > len(inputs)
         further = needed(grad) > len(inputs) or any(n in UPSTREAM for n in names[len(inputs) :])
         self.takes_upstream = self.upstream_first or further
         if not self.leaves:
             raise TypeError(f"{self.name}: none of the inputs is a float array to differentiate by")
+        self.draws = True
         try:
-            if len(self.leaves) > 1:
-                self._look()
+            self._look()
         finally:
             self.release()
 
     def _look(self) -> None:
-        """Leave out the inputs for which no gradient is given."""
-        run = self.fresh()
+        """Leave out the inputs for which no gradient is given; see whether it draws numbers."""
+        run, before = self.fresh(), self._randomness.states()
         try:
             outputs = run.forward({n: np.array(x) for n, x in self.values.items()})
             found = run.backward(tuple(np.ones_like(y) for y in outputs))
         except Exception:  # the check will meet it again, and tell
             return
+        self.draws = not same_state(before, self._randomness.states())
         given = tuple(n for n in self.leaves if found[n] is not None)
         if given:
             absent = [n for n in self.leaves if n not in given]
@@ -69,17 +71,21 @@ class FunctionSubject:
             self.leaves = given
 
     def fresh(self, values: Values | None = None, draw: int = 0) -> FunctionRun:
-        """One use; a function has no state but its generators."""
-        self.release()
-        return FunctionRun(self, Randomness(self._randomness.generators, draw))
+        """One use, from the first state of what the function uses."""
+        self._fields.put_back()
+        if self.draws:
+            self._randomness.rewind()
+        held = Randomness(self._randomness.generators, draw if self.draws else 0)
+        return FunctionRun(self, held)
 
     def frozen(self, values: Values, draw: int) -> Callable[[Values], tuple[Array, ...]] | None:
         """The branches inside are not known."""
         return None
 
     def release(self) -> None:
-        """Put the generators back to where they stood."""
+        """Put the generators back to where they stood, and the objects that are used."""
         self._randomness.rewind()
+        self._fields.put_back()
 
 
 class FunctionRun:
@@ -90,7 +96,8 @@ class FunctionRun:
 
     def forward(self, values: Values) -> tuple[Array, ...]:
         """The outputs at `values`."""
-        self.randomness.rewind()
+        if self.subject.draws:
+            self.randomness.rewind()
         self.values, self.given = values, self.subject.arguments.filled(values)
         y = self.subject.f(*self.given)
         self.outputs = (

@@ -75,10 +75,9 @@ class TorchSubject:
 
     def _outside(self, subject: Any) -> Iterator[Any]:
         """The buffers, such as running means, of modules that a function uses by name."""
-        if self.module is None:
-            for x in objects(subject):
-                if isinstance(x, self.torch.nn.Module):
-                    yield from x.buffers(recurse=False)
+        for x in objects(subject):
+            if isinstance(x, self.torch.nn.Module):
+                yield from x.buffers(recurse=False)
 
     def _second_order(self, seed: int) -> None:
         """Make the upstream gradient one of the inputs."""
