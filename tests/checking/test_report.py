@@ -87,6 +87,7 @@ def test_right_backward_passes_are_called_right(name: str, seed: int) -> None:
     assert {leaf.words for leaf in report.leaves.values()} == {"correct"}
     measured = [leaf for leaf in report.leaves.values() if leaf.analytic.size]
     assert all(np.any(leaf.numeric != 0) for leaf in measured)
+    assert not any(np.all(np.isnan(leaf.numeric)) for leaf in measured)
     assert all(leaf.analytic.dtype == leaf.numeric.dtype == np.float64 for leaf in measured)
 
 

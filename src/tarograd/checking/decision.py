@@ -26,6 +26,7 @@ class Judgement:
         scale: the size of the terms that were added up.
         left_out: outputs on a kink, or without a resolvable derivative.
         reason: for "cannot tell".
+        steps: how large the gap was at each step, relative to the scale.
     """
 
     verdict: str
@@ -34,6 +35,7 @@ class Judgement:
     scale: float
     left_out: int
     reason: str = ""
+    steps: tuple[tuple[float, float], ...] = ()
 
     @property
     def severity(self) -> float:
@@ -133,12 +135,15 @@ def _compared(
     limit = (1e3 if short else 1) * CONCLUSIVE * scale
     # No gradient is claimed, and none is there: nothing but rounding is left.
     flat = scale <= bound <= 1e-6 * float(np.sum(np.abs(c * bench.y))) + 1e-290
+    rungs = [a - float(np.sum(np.where(left_out, 0, c * r))) for r in found.rungs]
+    sizes = (abs(r) / (scale or 1.0) for r in rungs)
+    seen = gap, bound, scale, count
+    steps = tuple(zip(found.steps, sizes, strict=True))
     if gap <= bound:
         sure = bound <= limit or flat or a == n == 0
-        return Judgement(RIGHT if sure else UNKNOWN, gap, bound, scale, count, "noise")
+        return Judgement(RIGHT if sure else UNKNOWN, *seen, "noise", steps)
     if bound > 0.1 * gap and bound > limit:
-        return Judgement(UNKNOWN, gap, bound, scale, count, "noise")
-    rungs = [a - float(np.sum(np.where(left_out, 0, c * r))) for r in found.rungs]
+        return Judgement(UNKNOWN, *seen, "noise", steps)
     if sum(abs(r - (a - n)) <= 0.5 * gap for r in rungs) < min(2, len(rungs)):
-        return Judgement(UNKNOWN, gap, bound, scale, count, "the gap depends on the step")
-    return Judgement(WRONG, gap, bound, scale, count)
+        return Judgement(UNKNOWN, *seen, "the gap depends on the step", steps)
+    return Judgement(WRONG, *seen, steps=steps)

@@ -122,6 +122,7 @@ class Derivatives:
             judged.verdict,
             judged.gap / scale,
             judged.bound / scale if np.isfinite(judged.bound) else 1.0,
+            steps=judged.steps,
         )
         if judged.verdict == UNKNOWN:
             found.reason = {
@@ -173,7 +174,7 @@ class Derivatives:
             c = np.where(kinks, 0, c)
         numeric = c @ matrix if matrix.shape[0] == bench.y.size else matrix[0]
         found.analytic = bench.gradients(c)[found.name]
-        found.numeric, found.uncertainty = np.full((2, *found.shape), np.nan)
+        found.numeric, found.uncertainty = (np.full(found.shape, np.nan) for _ in range(2))
         found.numeric.reshape(-1)[indices], found.uncertainty.reshape(-1)[indices] = numeric, bars
 
     def diagnose(self, bench: Bench, leaf: str) -> Cause | None:

@@ -30,12 +30,14 @@ class Slopes:
         error: their error bars.
         kink: where left and right slope differ, or nothing finite was found.
         rungs: the combined differences by rung, to judge a gap by its law.
+        steps: the step of each of them.
     """
 
     value: Array
     error: Array
     kink: Array
     rungs: list[Array]
+    steps: list[float]
 
 
 def moved(values: Values, direction: Values, h: float) -> dict[str, Array]:
@@ -73,6 +75,7 @@ def slopes(
     y0 = evaluate(values)
     value, error = np.zeros_like(y0), np.full(y0.shape, np.inf)
     rungs: list[Array] = []
+    steps: list[float] = []
     gap = combined = change = central = np.full(y0.shape, np.nan, y0.dtype)
     with np.errstate(all="ignore"):
         for k in range(RUNGS):
@@ -85,6 +88,7 @@ def slopes(
                 continue
             last, combined = combined, central + (central - before) / 15
             rungs.append(np.where(np.isfinite(combined), combined, 0))
+            steps.append(h)
             last_change, change = change, np.abs(combined - last)
             smooth = (gap <= SHRINKS * last_gap) | (gap <= 4 * SAFETY * rounding)
             # Agreement by chance is rare once, and rarer twice in a row.
@@ -98,7 +102,7 @@ def slopes(
             if k > 2 and np.all(steady):
                 break
     kink = ~np.isfinite(error)
-    return Slopes(np.where(kink, 0, value), np.where(kink, 0, error), kink, rungs)
+    return Slopes(np.where(kink, 0, value), np.where(kink, 0, error), kink, rungs, steps)
 
 
 def one_sided(

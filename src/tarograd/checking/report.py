@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 from dataclasses import dataclass, field
-from typing import Any
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tarograd.checking.subject import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LINES, WIDTH = 40, 100
 CORRECT, CHECK_AGAIN, CONCERNED = 1e-7, 1e-5, 1e-3  # the textbook's bounds for diff2
@@ -62,6 +68,7 @@ class LeafReport:
         reason: why it can't be told.
         float32: with `dtype="both"`, how many digits float32 keeps.
         float32_expected: how many the rounding of the inputs to float32 leaves.
+        steps: the step, and the gap at it relative to the size of the gradient.
     """
 
     name: str
@@ -75,6 +82,7 @@ class LeafReport:
     reason: str = ""
     float32: float | None = None
     float32_expected: float | None = None
+    steps: tuple[tuple[float, float], ...] = ()
 
     @property
     def digits(self) -> float:
@@ -190,6 +198,35 @@ class GradientReport:
         """How many digits float32 keeps in every leaf; None unless `dtype="both"`."""
         kept = [leaf.float32 for leaf in self.leaves.values() if leaf.float32 is not None]
         return min(kept, default=None)
+
+    def picture(self) -> Figure:
+        """The gap by step, and which elements of the worst leaf differ, as a matplotlib figure."""
+        from tarograd.checking.picture import draw
+
+        return draw(self)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the picture to a file whose name ends in .svg or .png.
+
+        Raises:
+            ValueError: for another ending.
+            OSError: if the file can't be written; an older one stays as it was.
+        """
+        from tarograd.checking.picture import save
+
+        save(self, path)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """What a notebook shows: the report, and below it the picture."""
+        from tarograd.checking.picture import rendered
+
+        image = base64.b64encode(rendered(self, "svg")).decode()
+        html = (
+            f"<pre>{escape(str(self))}</pre>"
+            f'<img alt="the gaps by step and by element" style="max-width:100%" '
+            f'src="data:image/svg+xml;base64,{image}">'
+        )
+        return {"text/plain": str(self), "text/html": html}
 
     def raise_if_wrong(self) -> None:
         """Raise AssertionError with the report's text if a gradient is wrong."""
