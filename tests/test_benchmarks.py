@@ -51,6 +51,21 @@ def test_one_table_has_the_textbook_tarograd_and_the_import() -> None:
     assert min(accuracies) > 0.5  # of ten classes that can be told apart
 
 
+def test_drawings_are_timed() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "benchmarks.drawing", "--quick"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert re.search(r"layout of 200 primitives in one level +\d\.\d\d s", result.stdout)
+    assert "tg.draw of 2,000 primitives" in result.stdout
+    timed = [line for line in result.stdout.splitlines() if "frames/s" in line]
+    assert len(timed) == 12 or "was not timed" in result.stdout
+
+
 @pytest.mark.usefixtures("_benchmarks")
 @pytest.mark.parametrize(("dtype", "rtol"), [("float32", 1e-5), ("float64", 5e-6)])
 def test_the_textbook_and_tarograd_learn_the_same(dtype: str, rtol: float) -> None:

@@ -119,6 +119,14 @@ def test_a_long_chain_is_wrapped_like_text() -> None:
     )
 
 
+def test_rows_are_broken_where_few_lines_cross() -> None:
+    layers = [layer for _ in range(8) for layer in (tg.nn.Affine(16, 16), tg.nn.ReLU())]
+    picture = tg.draw(tg.nn.Sequential(*layers), np.ones((8, 16)))
+    over = [line for line in picture.scene.lines if len(line.points) > 2]
+    rows = {line.points[2][1] for line in over}
+    assert len(over) == len(rows) >= 2  # one line leads to each: weights stand beside their layer
+
+
 def test_ten_thousand_primitives_in_one_level() -> None:
     y: Any = tg.Tensor(0.5, "x")
     for _ in range(5000):

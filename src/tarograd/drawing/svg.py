@@ -18,17 +18,17 @@ STYLE = (
     "path{fill:none;stroke:#1f2328}text{fill:#1f2328;text-anchor:middle}"
     ".b{stroke:#d55e00;stroke-width:3.2;stroke-linecap:square}"
     ".n{stroke:#8c939b;stroke-width:1.6;stroke-dasharray:1.6 3.4}"
-    ".g text,.g{fill:#b34700}.s{fill:#57606a;font-size:11px}.t{text-anchor:start}"
+    ".s{fill:#57606a;font-size:11px}.g{fill:#b34700}.t{text-anchor:start}"
     ".o,.p{fill:#fff;stroke:#1f2328;stroke-width:1.3}.p{stroke:#57606a;fill:#f3f4f6}"
     ".l{fill:#e8f1fa;stroke:#0072b2;stroke-width:1.3}.x{fill:#0072b2;fill-opacity:.05;"
-    "stroke:#0072b2;stroke-opacity:.55}.m{font-weight:600}.e text,.e{fill:#c2007a;font-weight:700}"
+    "stroke:#0072b2;stroke-opacity:.55}.m{font-weight:600}.e{fill:#c2007a;font-weight:700}"
     ".d{fill:#1f2328}.a{fill:#1f2328;stroke:none}.r{fill:#d55e00;stroke:none}"
 )
 DARK = (
     "svg{background:#0d1117}path{stroke:#e6edf3}text{fill:#e6edf3}.b{stroke:#ff8c42}"
-    ".n{stroke:#6e7681}.g text,.g{fill:#ffa366}.s{fill:#9aa4af}.o{fill:#0d1117;stroke:#e6edf3}"
+    ".n{stroke:#6e7681}.s{fill:#9aa4af}.g{fill:#ffa366}.o{fill:#0d1117;stroke:#e6edf3}"
     ".p{fill:#21262d;stroke:#9aa4af}.l{fill:#10243a;stroke:#56b4e9}"
-    ".x{fill:#56b4e9;stroke:#56b4e9;fill-opacity:.07}.e text,.e{fill:#ff7ac6}"
+    ".x{fill:#56b4e9;stroke:#56b4e9;fill-opacity:.07}.e{fill:#ff7ac6}"
     ".d,.a{fill:#e6edf3}.a,.r{stroke:none}.r{fill:#ff8c42}"
 )
 MARKERS = (
@@ -200,8 +200,8 @@ def _side(side: Side, x: float, y: float, kind: str) -> str:
     found = ""
     for i, text in enumerate(side.lines):
         title = words if i == 0 and side.full not in (text, text + ".0") else ""
-        named = f' class="{kind}"' if kind else ""
-        named = ' class="s"' if i or side.pictured else named
+        classes = f"{kind} s".strip() if i or side.pictured else kind
+        named = f' class="{classes}"' if classes else ""
         found += f'<text{named} x="{_n(x)}" y="{_n(y + LINE * i)}">{title}{escape(text)}</text>'
     return picture + found
 

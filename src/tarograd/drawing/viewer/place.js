@@ -135,9 +135,10 @@ function spread(plan, title, margin) {
   const breaks = sum(widths) + sum(gaps) > SLACK * ROW;
   const most = Math.max(0, ...across);
   const indent = margin + (breaks ? TRACK * (most + 1) : 0);
+  const begins = breaks ? starts(widths, gaps, across, indent) : new Set();
   let x = indent;
   widths.forEach((width, rank) => {
-    const next = breaks && x > indent && width > 0 && x + width > ROW;
+    const next = begins.has(rank);
     plan.row.push((rank ? plan.row[rank - 1] : 0) + (next ? 1 : 0));
     if (next) x = indent;
     plan.left.push(x);
@@ -164,6 +165,24 @@ function spread(plan, title, margin) {
     top = plan.floor[plan.floor.length - 1] + TRACK * (across[ranks[ranks.length - 1]] + 2);
   }
   plan.height = (plan.floor.at(-1) ?? top) + margin;
+}
+
+/** @param {number[]} widths @param {number[]} gaps @param {number[]} across @param {number} indent */
+function starts(widths, gaps, across, indent) {
+  const found = new Set(), lefts = /** @type {number[]} */ ([]);
+  let first = 0, x = indent;
+  for (let rank = 0; rank < widths.length; rank++) {
+    if (rank > first && widths[rank] > 0 && x + widths[rank] > ROW) {
+      let best = rank;
+      for (let at = rank - 1; at > first && lefts[at] >= ROW / 2; at--) if (across[at - 1] < across[best - 1]) best = at;
+      found.add(best);
+      first = rank = best;
+      x = indent;
+    }
+    lefts[rank] = x;
+    x += widths[rank] + gaps[rank];
+  }
+  return found;
 }
 
 /**
