@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import tarograd as tg
 from tarograd.drawing.arrange import Arrangement
 from tarograd.drawing.labels import Labels
-from tarograd.drawing.place import BETWEEN, ROW, Scene, place
+from tarograd.drawing.place import BETWEEN, Scene, place
+from tarograd.drawing.rows import ROW
 from tarograd.drawing.trace import ROOT, Trace
 
 

@@ -11,6 +11,7 @@ from math import sqrt
 
 from tarograd.drawing.arrange import Arrangement, Item, Level, Link
 from tarograd.drawing.labels import Label, Labels
+from tarograd.drawing.rows import ROW, SLACK, starts
 from tarograd.drawing.trace import ROOT, no_collection
 
 PASSES = 6  # of alignment, from left to right and back
@@ -20,8 +21,6 @@ MARGIN = 12.0  # around the picture
 PORT = 14.0  # between two lines that enter a shape
 BARE = 9.0  # the room up and down of a line without a label
 NARROW, STEEP, WIDE = 20.0, 0.3, 80.0  # between columns: at least, per height climbed, at most
-ROW = 1400.0  # a longer row of columns is broken, like a line of text
-SLACK = 1.25  # but one that is only a little longer stays whole
 TRACK = 14.0  # between two lines that lead to the next row
 
 
@@ -274,10 +273,10 @@ def _spread(plan: Plan, title: float, margin: float) -> None:
     ]
     breaks = sum(widths) + sum(gaps) > SLACK * ROW
     indent = margin + (TRACK * (max(across, default=0) + 1) if breaks else 0.0)
-    starts = _starts(widths, gaps, across, indent) if breaks else set()
+    begins = starts(widths, gaps, across, indent) if breaks else set()
     x = indent
     for rank, (width, gap) in enumerate(zip(widths, gaps, strict=True)):
-        new = rank in starts
+        new = rank in begins
         plan.row.append((plan.row[-1] if plan.row else 0) + new)
         x = indent if new else x
         plan.left.append(x)
@@ -301,27 +300,6 @@ def _spread(plan: Plan, title: float, margin: float) -> None:
         plan.floor.append(max((plan.y[i] + sizes[i].down for i in inside), default=top))
         top = plan.floor[-1] + TRACK * (across[ranks[-1]] + 2)
     plan.height = (plan.floor[-1] if plan.floor else top) + margin
-
-
-def _starts(widths: list[float], gaps: list[float], across: list[int], indent: float) -> set[int]:
-    """The columns with which new rows begin: where few lines lead over, in a row's second half."""
-    starts: set[int] = set()
-    lefts: list[float] = []
-    first, rank, x = 0, 0, indent
-    while rank < len(widths):
-        if rank > first and widths[rank] > 0 and x + widths[rank] > ROW:
-            best = rank
-            for at in range(rank - 1, first, -1):
-                if lefts[at] < ROW / 2:
-                    break
-                if across[at - 1] < across[best - 1]:
-                    best = at
-            starts.add(best)
-            first, rank, x = best, best, indent
-        lefts[rank:] = [x]
-        x += widths[rank] + gaps[rank]
-        rank += 1
-    return starts
 
 
 def _boxes(
