@@ -1,0 +1,75 @@
+"""Machine code at kinks, ties, edges and infinities, and in large graphs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from test_native import native
+from test_numpy_source import traced
+
+import tarograd as tg
+from cases import CASES
+from rows import Case
+from special_values import SPECIAL_VALUES, Special
+from tarograd.compiler.compare import evaluated
+from tarograd.compiler.lower import lower
+from tarograd.compiler.trace import trace
+
+
+@pytest.mark.parametrize("special", SPECIAL_VALUES, ids=str)
+def test_special_values_and_their_gradients(special: Special) -> None:
+    arrays = [np.array(x, float) if isinstance(x, list) else x for x in special.inputs]
+    drawn = [i for i, x in enumerate(special.inputs) if isinstance(x, list)]
+    smooth = any(gradient is not None for gradient in special.gradients)
+    wanted = [i for i in drawn if smooth and special.gradients[i] is not None]
+
+    def function(*given: Any) -> Any:
+        rest = iter(given)
+        inputs: list[Any] = [next(rest) if i in drawn else x for i, x in enumerate(arrays)]
+        y = special.primitive(*inputs, **special.attributes)
+        g = np.broadcast_to(np.asarray(special.g, float), y.shape)
+        slopes = tg.grad(y, [inputs[i] for i in wanted], g) if wanted else []
+        return {"y": y, **{f"d{i}": slope for i, slope in zip(wanted, slopes, strict=True)}}
+
+    with np.errstate(all="ignore"):
+        program = trace(function, {f"x{i}": arrays[i] for i in drawn})
+        results = native(program, [arrays[i] for i in drawn])
+    y, *slopes = results
+    rtol = max(special.rtol, 1e-14)
+    np.testing.assert_allclose(y, special.y, rtol=rtol, atol=1e-300)
+    for i, slope in zip(wanted, slopes, strict=True):
+        np.testing.assert_allclose(slope, special.gradients[i], rtol=rtol, atol=1e-300)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_five_hundred_nodes(dtype: Any) -> None:
+    rng = np.random.default_rng(1)
+    x, w = rng.normal(size=(9, 17)).astype(dtype), rng.normal(size=(17, 17)).astype(dtype)
+
+    def function(x: Any, w: Any) -> Any:
+        y = x
+        for i in range(72):
+            z = (y @ w * 0.2 if i % 6 == 0 else y).tanh()
+            y = np.where(z > 0, z, 0.5 * y) + 0.1 * i / 72
+        loss = (y * y).sum()
+        return {"loss": loss, "dx": tg.grad(loss, x), "dw": tg.grad(loss, w)}
+
+    program = trace(function, {"x": x, "w": w})
+    assert sum(v.primitive is not None for v in program.order()) >= 500
+    inputs = {"x": x.astype(float), "w": w.astype(float)}
+    exact = trace(function, inputs)
+    known = dict(zip(map(id, exact.order()), evaluated(exact, inputs), strict=True))
+    for name, y in zip(program.outputs, native(program, [x, w]), strict=True):
+        truth = known[id(exact.outputs[name])]
+        eps = 1e4 * np.finfo(dtype).eps
+        np.testing.assert_allclose(y, truth, rtol=eps, atol=eps * np.abs(truth).max())
+
+
+@pytest.mark.parametrize("case", CASES[::7], ids=str)
+def test_lowering_keeps_what_a_program_computes(case: Case) -> None:
+    program, arguments = traced(case, np.float64, slopes=False)
+    inputs = dict(zip(program.inputs, arguments, strict=True))
+    y, lowered = (evaluated(p, inputs)[-1] for p in (program, lower(program)))
+    np.testing.assert_allclose(lowered, y, rtol=1e-13, atol=1e-14, strict=True)
