@@ -81,3 +81,8 @@ def test_infinite_and_negative_numbers_are_written_right() -> None:
     program = trace(lambda x: (x * -np.inf) ** 2 - -3 + (-1.0) * x, {"x": x})
     assert executable(program)(x)[0].tolist() == [np.inf, np.inf]
     assert traced_input("x", x).shape == (2,)
+
+
+def test_an_input_that_is_returned_as_it_is_keeps_its_name() -> None:
+    program = trace(lambda a, b: {"old": a, "a": a + b}, {"a": 2.0, "b": 3.0})
+    assert [float(y) for y in executable(program)(2.0, 3.0)] == [2.0, 5.0]

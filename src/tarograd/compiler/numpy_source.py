@@ -146,12 +146,13 @@ class Source:
 
     def _name(self, v: Value) -> str:
         """Its own name; an input's for the new value of that input, once the old one is unused."""
-        label = self.labels.get(v)
+        label = self.labels.get(v) or (v.name if v.name in self.program.inputs else None)
         old = self.program.inputs.get(label) if label else None
         if old is None:
             assert v.primitive is not None
             return self._free(v.name or label or v.primitive.name)
-        if all(self._done(user) for user in self.users.get(id(old), [])):
+        returned = any(result is old for result in self.program.outputs.values())
+        if not returned and all(self._done(user) for user in self.users.get(id(old), [])):
             return self.texts[id(old)][1]
         return self._free(f"new_{label}")
 

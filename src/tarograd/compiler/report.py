@@ -77,8 +77,8 @@ def report(plan: Plan, timing: Timing | None = None) -> str:
     if timing:
         total = sum(map(operations, plan.kernels))
         lines.append(
-            f"in all: {total:,} operations in {whole * 1e6:.1f} µs, {total / whole / 1e9:.1f} "
-            f"thousand million a second on one thread, {total / whole / timing.peak:.1%} of the "
+            f"in all: {total:,} operations in {whole * 1e6:.1f} µs on one thread: "
+            f"{total / whole / 1e9:.1f} GFLOP/s, {total / whole / timing.peak:.1%} of the "
             f"machine's peak of {timing.peak / 1e9:.1f}"
         )
     scratch, state = plan.sizes["scratch"], plan.sizes["state"]

@@ -21,7 +21,7 @@ from tarograd.compiler.guard import Untraceable as Untraceable
 from tarograd.compiler.program import Program, Value
 from tarograd.graph import Array, Node, Operand, Primitive, group, topological_order
 from tarograd.inputs import NUMBERS
-from tarograd.ops import elementwise, matmul, random, reduction
+from tarograd.ops import arithmetic, elementwise, matmul, random, reduction, shape
 from tarograd.tensor import Tensor, constant
 
 # Joins all outputs, so that they have one topological order.
@@ -38,6 +38,9 @@ NAMES = {
     random.dropout: "d",
     reduction.softmax: "y",
 }
+
+# What leaves the numbers that they are, but for their scale.
+SAME = (elementwise.cast, arithmetic.divide, shape.reshape)
 
 
 def traced_input(name: str, value: ArrayLike) -> Tensor:
@@ -202,7 +205,9 @@ class Trace:
                 for kind in states[i]
             }
             done.states.append({kind: str(x.name) for kind, x in old.items()})
-            new, state = optimizer.update(p, _like(gradients[i], p), old, lr, count)
+            rate = _like(lr, p)
+            rate.name = lr.name
+            new, state = optimizer.update(p, _like(gradients[i], p), old, rate, count)
             new_values[id(p)] = self.outputs[w] = _like(new, p)
             self.outputs |= {str(x.name): _like(state[kind], x) for kind, x in old.items()}
         self.updated |= new_values
@@ -243,6 +248,8 @@ class Trace:
                 value.name = f"{NAMES[primitive]}{self._number or ''}"
             elif primitive is elementwise.cast and value.node.inputs[0].dtype == bool:
                 value.name = "one_hot"
+            elif primitive is shape.reshape:
+                value.name = _of_input(value)
 
     def fitted(self, primitive: Primitive, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         """Python numbers among the arguments take the dtype of the floats beside them."""
@@ -263,6 +270,14 @@ class Trace:
         """What was computed from Python numbers alone is one."""
         if self._weak and all(id(x) in self._weak or isinstance(x, NUMBERS) for x in inputs):
             self._weak[id(result)] = result
+
+
+def _of_input(value: Any) -> str | None:
+    """The name of the input that a value is, but for its dtype, scale and shape."""
+    while value.node is not None and value.node.primitive in SAME:
+        value = value.node.inputs[0]
+    named = isinstance(value, Tensor) and value.node is not None and value.node.primitive is INPUT
+    return value.name if named else None
 
 
 def _state(optimizer: Any, place: int, kind: str) -> Array:
