@@ -104,11 +104,15 @@ def _without_masks(v: Value) -> Value:
 def _sink(value: Value, inputs: tuple[Any, ...]) -> Value:
     """Images are given their other shape where they lie, not after they have been gathered."""
     v = fed(value, inputs)
-    return _reshaped(v.operands[0], v.shape) or v if v.is_op(shape.reshape) else v
+    if not v.is_op(shape.reshape) or v.operands[0].primitive is None:
+        return v
+    return _reshaped(v.operands[0], v.shape) or v
 
 
 def _reshaped(x: Value, dims: tuple[int, ...]) -> Value | None:
-    """A gathered input, perhaps cast and scaled, in another shape; None for anything else."""
+    """An input, perhaps gathered, cast and scaled, in another shape; None for anything else."""
+    if x.primitive is None and x.array is None:
+        return Value(dims, x.dtype, shape.reshape, (x,), {"shape": dims})
     if x.is_op(shape.index) and x.operands[0].primitive is None and len(x.operands) == 2:
         images, rows = x.operands
         if not dims or x.attributes["key"] != (shape.ARRAY,) or dims[0] != rows.shape[0]:

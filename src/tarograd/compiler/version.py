@@ -12,9 +12,11 @@ import numpy as np
 from tarograd.compiler.compare import difference, evaluated, unequal
 from tarograd.compiler.lower import lower
 from tarograd.compiler.numpy_source import executable, numpy_source
+from tarograd.compiler.program import Program, Value
 from tarograd.compiler.rewrite import rewrite
 from tarograd.compiler.trace import Trace, Untraceable
 from tarograd.graph import CONSTANT, Array, Node
+from tarograd.ops import shape
 from tarograd.tensor import Tensor
 
 
@@ -66,7 +68,9 @@ class Version:
             from tarograd.compiler.llvm.native import Native
 
             lowered = lower(self.program)
-            self._native = Native(lowered)
+            inputs = dict(zip(lowered.inputs, given, strict=True))
+            external = {k: inputs[k] for k in where_they_are(lowered) if k not in self._live}
+            self._native = Native(lowered, external)
             self._locate()
         except Untraceable as error:
             self.why = str(error)
@@ -94,11 +98,11 @@ class Version:
         A result that is an input as it is may have been overwritten there: it is told by its name.
         """
         native, inputs = self._native, self._native.program.inputs
-        self._views = {name: native.view(v) for name, v in inputs.items()}
+        self._views = {k: native.view(v) for k, v in inputs.items() if k not in native.external}
         self._fed = native.fed
         names = {id(v): name for name, v in inputs.items()}
         self._results = {
-            name: (native.place(name), names.get(id(v)))
+            name: (None if id(v) in names else native.place(name), names.get(id(v)))
             for name, v in native.program.outputs.items()
         }
 
@@ -106,15 +110,17 @@ class Version:
         """Run the machine code. What lies in its memory already is not copied there again."""
         held, self._held = self._held, {}
         fed: dict[str, Array] = {}
-        for (name, view), x in zip(self._views.items(), given, strict=True):
-            if name not in held or held[name] is not x:
-                view[...] = x
+        inputs = dict(zip(self.program.inputs, given, strict=True))
+        for name, x in inputs.items():
+            if name not in self._views:
+                self._native.external[name] = np.ascontiguousarray(x)
+            elif name not in held or held[name] is not x:
+                self._views[name][...] = x
             if name in self._fed:
                 fed[name] = np.asarray(x)
         self._native.run(fed)
-        inputs = dict(zip(self._views, given, strict=True))
         results: dict[str, Array] = {
-            name: np.array(inputs[same] if same is not None else view)
+            name: np.array(inputs[same] if same else view)
             for name, (view, same) in self._results.items()
         }
         known = inputs | results
@@ -173,6 +179,32 @@ class Version:
             tensors[id(v)] = Tensor._computed(np.array(value), node)  # type: ignore[arg-type]  # leaf
             tensors[id(v)].name = v.name
         return tensors[id(next(iter(program.outputs.values())))]
+
+
+def where_they_are(program: Program) -> list[str]:
+    """The inputs that are best read where they are: only some rows, or in another shape.
+
+    Example:
+        >>> from tarograd.compiler.trace import trace
+        >>> given = {"x": np.ones((9, 3)), "rows": np.arange(2)}
+        >>> picked = trace(lambda x, rows: x[rows] * 2, given)
+        >>> where_they_are(picked)
+        ['x']
+    """
+    users: dict[int, list[Value]] = {}
+    for v in program.order():
+        for x in v.operands:
+            users.setdefault(id(x), []).append(v)
+    kept = {id(v) for v in program.outputs.values()}
+    found = []
+    for name, v in program.inputs.items():
+        read = [
+            u.primitive in (shape.reshape, shape.index) and u.operands[0] is v and id(u) not in kept
+            for u in users.get(id(v), [])
+        ]
+        if read and all(read) and id(v) not in kept and v.shape:
+            found.append(name)
+    return found
 
 
 def _filled(returned: Any, results: Mapping[str, Array]) -> Any:
