@@ -16,7 +16,7 @@ from tarograd.checking.files import check_file
 from tarograd.cli.options import data_option
 from tarograd.nn import TwoLayerNet
 from tarograd.training import fit
-from tarograd.training.fit import MAX_STEPS
+from tarograd.training.arguments import MAX_STEPS
 
 SAMPLES = 3
 EXAMPLES = """\b

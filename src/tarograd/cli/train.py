@@ -16,18 +16,20 @@ from tarograd.cli.options import data_option
 from tarograd.data import Dataset
 from tarograd.nn import Network
 from tarograd.training import History, fit
+from tarograd.training.arguments import MAX_STEPS
 from tarograd.training.construct import construct
-from tarograd.training.fit import MAX_STEPS
 from tarograd.training.store import REPORT, saved_run
 
 MAX_SIZE = 1_000_000  # neurons of a layer
-ALWAYS = {"resume", "steps", "epochs", "quiet", "explain"}  # what may be said when a run goes on
+# what may be said when a run goes on
+ALWAYS = {"resume", "steps", "epochs", "quiet", "explain", "watch"}
 EXAMPLES = """\b
 Examples:
   tarograd train
   tarograd train --data mnist --epochs 5 --optimizer adam --lr 0.001
   tarograd train --data mnist --layers 512,512 --out runs/big
   tarograd train --resume runs/digits --steps 20000
+  tarograd train --data mnist --watch
 """
 
 
@@ -115,6 +117,14 @@ Examples:
 )
 @click.option("--eager", is_flag=True, help="Make the steps without machine code.")
 @click.option("--explain", is_flag=True, help="Say at the end what the machine code consists of.")
+@click.option(
+    "--watch",
+    is_flag=False,
+    flag_value=0,
+    type=click.IntRange(0, 2**16 - 1),
+    metavar="[PORT]",
+    help="Show the run in a browser of this machine while it goes on; its address is printed.",
+)
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.pass_context
 def train(context: click.Context, /, **options: Any) -> None:
@@ -146,6 +156,11 @@ def _given(context: click.Context, name: str) -> bool:
     return context.get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
+def _watch(port: int | None) -> bool | int:
+    """What `fit` is told by --watch: without a number any port will do."""
+    return port or port is not None
+
+
 def _start(directory: Path, options: dict[str, Any]) -> History:
     """A new run."""
     optimizer = optim.OPTIMIZERS[options["optimizer"]]
@@ -166,6 +181,7 @@ def _start(directory: Path, options: dict[str, Any]) -> History:
         directory=directory,
         progress=not options["quiet"],
         compiled=not options["eager"],
+        watch=_watch(options["watch"]),
     )
 
 
@@ -213,4 +229,5 @@ def _resume(context: click.Context, directory: Path, options: dict[str, Any]) ->
         resume=True,
         progress=not options["quiet"],
         compiled=settings["compiled"],
+        watch=_watch(options["watch"]),
     )

@@ -45,14 +45,16 @@ class Film:
             sides; `parameters`, the same for each parameter by its value; and `norms`, those of
             the derivative by each value.
         """
-        form = _form(trace)
-        known = next(((levels, at) for f, levels, at in self._levels if f == form), None)
-        levels = known[0] if known else Arrangement(trace)
-        table = Labels(trace)
-        picture, labels = _picture(trace, levels, table)
-        if known:
-            at = known[1]
-        else:
+        form, table, labels = _form(trace), Labels(trace), list[Label]()
+        at, levels = next(((n, it) for f, it, n in self._levels if f == form), (None, None))
+        levels = levels or Arrangement(trace)
+        opened = {ROOT} | {group.parent for group in trace.groups[1:]}
+        rows = [
+            level_json(g.id, levels[g.id], table, labels) if g.id in opened else None
+            for g in trace.groups
+        ]
+        if at is None:
+            picture = _picture(trace, rows, labels, opened)
             if picture not in self.pictures:
                 self.pictures.append(picture)
             at = self.pictures.index(picture)
@@ -69,16 +71,10 @@ def _form(trace: Trace) -> Any:
 
 
 def _picture(
-    trace: Trace, levels: Arrangement, table: Labels
-) -> tuple[dict[str, Any], list[Label]]:
-    """The layout in which each group that holds others is open, and its labels in their order."""
-    opened = {ROOT} | {group.parent for group in trace.groups[1:]}
-    labels: list[Label] = []
-    rows = [
-        level_json(g.id, levels[g.id], table, labels) if g.id in opened else None
-        for g in trace.groups
-    ]
-    picture: dict[str, Any] = {
+    trace: Trace, rows: list[dict[str, Any] | None], labels: list[Label], opened: set[int]
+) -> dict[str, Any]:
+    """The layout in which each group that holds others is open."""
+    return {
         "trace": {
             "values": [{"kind": v.kind, "name": name_text(v.name) or None} for v in trace.values],
             "nodes": [{"symbol": n.symbol} for n in trace.nodes],
@@ -91,7 +87,6 @@ def _picture(
         ],
         "open": sorted(opened),
     }
-    return picture, labels
 
 
 def _room(label: Label) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import struct
 import zlib
+from functools import cache
 from math import isfinite, isnan, isqrt, log10
 from typing import Any
 
@@ -95,7 +96,12 @@ def _histogram(good: Array) -> list[int]:
         return []
     low, high = float(good.min()), float(good.max())
     half = high / 2 - low / 2  # not high - low, which may overflow
-    places = (good / 2 - low / 2) / half * (BINS - 1) + 0.5 if half else np.zeros(good.size)
+    if not half:
+        return [good.size] + [0] * (BINS - 1)
+    places = good / 2
+    places -= low / 2
+    places *= (BINS - 1) / half
+    places += 0.5
     return [int(n) for n in np.bincount(places.astype(np.intp), minlength=BINS)]
 
 
@@ -159,13 +165,19 @@ def _picture(matrix: Array, scale: float) -> str:
     return base64.b64encode(_png(pixels)).decode()
 
 
-def _png(pixels: Array) -> bytes:
-    """A PNG of at most 256 colors: blue below 127, white, orange above, magenta for 255."""
+@cache
+def _colors() -> bytes:
+    """Blue below 127, white, orange above, magenta for 255."""
     t = np.clip((np.arange(256) - 127) / 127, -1, 1)[:, None]
     white = np.array([247, 247, 245])
     ends = np.where(t < 0, np.array([0, 90, 181]), np.array([213, 94, 0]))
     colors = np.round(white + np.abs(t) ** 0.7 * (ends - white)).astype(np.uint8)
     colors[255] = (220, 0, 220)
+    return bytes(colors.tobytes())
+
+
+def _png(pixels: Array) -> bytes:
+    """A PNG of at most 256 colors."""
     height, width = pixels.shape
 
     def chunk(kind: bytes, data: bytes) -> bytes:
@@ -177,7 +189,7 @@ def _png(pixels: Array) -> bytes:
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0))
-        + chunk(b"PLTE", colors[:used].tobytes())
+        + chunk(b"PLTE", _colors()[: 3 * used])
         + chunk(b"IDAT", zlib.compress(rows, 9))
         + chunk(b"IEND", b"")
     )

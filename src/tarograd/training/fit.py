@@ -11,30 +11,29 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tarograd.compiler import Recipe, Untraceable
 from tarograd.data import Batches, Dataset, Split
 from tarograd.data.batches import Sampling
+from tarograd.drawing.live import Server
 from tarograd.functions import one_hot
 from tarograd.graph import Array, context
 from tarograd.nn import Layer, Network, SquaredError
 from tarograd.optim import SGD, Optimizer
 from tarograd.tensor import Tensor, constant
+from tarograd.training.arguments import check_numbers, check_types, total_steps
 from tarograd.training.health import NonFiniteError, explain_nonfinite
 from tarograd.training.history import Epoch, History
 from tarograd.training.interruption import Interrupted, Interruption, interrupted
 from tarograd.training.machine import Machine
 from tarograd.training.progress import Progress
-from tarograd.training.recorder import Recorder
+from tarograd.training.recorder import Recorder, watching
 from tarograd.training.replay import batch_loss
 from tarograd.training.store import CURVE, REPORT, Store
 
-MAX_STEPS = 10**10  # of a run; their losses alone are 80 GB
 SAVE_SECONDS = 5.0  # how old last.safetensors may become while the run goes on
 
 
@@ -54,6 +53,7 @@ def fit(
     resume: bool = False,
     progress: bool = True,
     compiled: bool = True,
+    watch: bool | int = False,
 ) -> History:
     """Train a network with mini-batches.
 
@@ -84,6 +84,8 @@ def fit(
         compiled: whether the steps run as machine code, which gives the same losses within
             rounding. What cannot be compiled runs as it is, and one line says why; False lets
             everything run as it is.
+        watch: whether a page of this machine shows the run while it goes on: its address is
+            printed on standard error. A number chooses the port.
 
     Returns:
         the history of the whole run.
@@ -92,6 +94,7 @@ def fit(
         ValueError: for settings that make no sense, or a network that does not fit the data.
         TypeError: for an argument that is something else than it has to be.
         CheckpointError: if a file cannot be written or read; earlier ones stay as they are.
+        OSError: if the port to watch at is taken.
         NonFiniteError: if the loss becomes NaN or infinite; says where it began.
         Interrupted: after a signal, when everything has been saved; a SystemExit. In an
             interactive session, which should go on, Ctrl-C raises KeyboardInterrupt instead.
@@ -105,13 +108,11 @@ def fit(
         >>> history.best.test_accuracy > 0.9
         True
     """
-    _check_types(network, data, loss, optimizer, directory, resume, compiled)
-    _check_numbers(seed, validation)
-    train, held = data.train, None
-    if validation:
-        train, held = data.hold_out(validation, seed)
+    check_types(network, data, loss, optimizer, directory, resume, compiled, watch)
+    check_numbers(seed, validation, watch)
+    train, held = data.hold_out(validation, seed) if validation else (data.train, None)
     batches = Batches(len(train), batch_size, seed, sampling)
-    total = _total(batches, steps, epochs)
+    total = total_steps(batches, steps, epochs)
     network.pixel_max = data.pixel_max
     criterion = loss or network.criterion
     recipe = optimizer or SGD(lr=0.1)
@@ -137,53 +138,7 @@ def fit(
     )
     with np.errstate(all="ignore"):  # what is not finite is reported by a NonFiniteError
         run.rehearse(data)
-        return run.run(resume, progress, compiled)
-
-
-def _check_types(
-    network: Any,
-    data: Any,
-    loss: Any,
-    optimizer: Any,
-    directory: Any,
-    resume: Any,
-    compiled: Any,
-) -> None:
-    """Refuse what is not the kind of thing that an argument of `fit` has to be."""
-    for name, value, kind, hint in (
-        ("network", network, Network, "tg.nn.Sequential(...) or a subclass of tg.nn.Network"),
-        ("data", data, Dataset, "what tg.data.load gives, or a tg.data.Dataset of your arrays,"),
-        ("loss", loss, Layer | None, "a layer, such as tg.nn.SoftmaxWithLoss(),"),
-        ("optimizer", optimizer, Optimizer | None, "an optimizer, such as tg.optim.SGD(lr=0.1),"),
-        ("directory", directory, str | os.PathLike | None, "the path of a folder"),
-        ("resume", resume, bool, "True or False, and the folder as directory=,"),
-        ("compiled", compiled, bool, "True or False"),
-    ):
-        if not isinstance(value, kind):
-            given = f"the class {value.__name__}" if isinstance(value, type) else repr(value)
-            given = given if len(given) <= 100 else f"a {type(value).__name__}"
-            raise TypeError(f"fit: {name}={given}: {hint} is needed")
-
-
-def _check_numbers(seed: Any, validation: Any) -> None:
-    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
-    if not (whole and 0 <= seed < 2**64):
-        raise ValueError(f"seed={seed!r}: a whole number from 0 to 2**64 - 1 is needed")
-    if not isinstance(validation, Real) or isinstance(validation, bool):
-        raise ValueError(f"validation={validation!r}: a share is needed, 0.1 for a tenth")
-
-
-def _total(batches: Batches, steps: int | None, epochs: int | None) -> int:
-    """The number of steps of the whole run."""
-    if steps is not None and epochs is not None:
-        raise ValueError(f"steps={steps} and epochs={epochs}: give one of the two")
-    for name, number in (("steps", steps), ("epochs", epochs)):
-        whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
-        if number is not None and not (whole and 0 <= number <= MAX_STEPS):
-            raise ValueError(f"{name}={number!r}: a whole number from 0 to {MAX_STEPS} is needed")
-    if steps is not None:
-        return int(steps)
-    return (10 if epochs is None else int(epochs)) * batches.steps_per_epoch
+        return run.run(resume, progress, compiled, watch)
 
 
 @contextmanager
@@ -252,10 +207,11 @@ class Run:
                 "is needed, such as the mean over the batch"
             )
 
-    def run(self, resume: bool, show: bool, compiled: bool) -> History:
+    def run(self, resume: bool, show: bool, compiled: bool, watch: bool | int) -> History:
         """Make the steps that are still to be made."""
-        with Interruption() as interruption, one_blas_thread():
+        with Interruption() as interruption, one_blas_thread(), watching(watch) as server:
             self._begin(resume)
+            self.recorder = self._recorder(server)
             if compiled:
                 self.compile(show)
             done = len(self.history.losses)
@@ -287,15 +243,15 @@ class Run:
             self.losses = np.zeros(steps)
             self.store.start()
             self._save(0)
-        self.recorder = self._recorder()
 
-    def _recorder(self) -> Recorder:
+    def _recorder(self, server: Server | None) -> Recorder:
         """What records the run; one that goes on keeps the moments of before."""
         parts = self.network, self.criterion, self.optimizer, self.batches, self.splits["train"]
         directory, done = self.store.directory, len(self.history.losses)
         path = None if directory is None else directory / REPORT
         about = {k: v for k, v in self.store.settings.items() if k != "data_hashes"}
-        recorder = Recorder(parts, self.store.steps, self.history, self.losses, about, path)
+        course = self.store.steps, self.history, self.losses
+        recorder = Recorder(parts, *course, about, path, server)
         recorder.resume(done)
         return recorder
 

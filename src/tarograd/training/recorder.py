@@ -10,6 +10,9 @@ import json
 import sys
 import time
 from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +24,7 @@ from tarograd.checkpoint import CheckpointError, write_atomically
 from tarograd.drawing.film import Film, run_page
 from tarograd.drawing.html import json_text
 from tarograd.drawing.labels import name_text
+from tarograd.drawing.live import Server
 from tarograd.drawing.numbers import plain
 from tarograd.graph import Array
 from tarograd.training.findings import findings
@@ -35,6 +39,7 @@ EARLY = (0, 1, 2, 5, 10, 20, 35, 50)  # most illnesses are there at once, or aft
 BYTES = 2_700_000  # of all moments together; the page adds less than 0.2 MB
 WAITING = 64 * 2**20  # bytes of arrays that undeveloped moments keep
 PIECES = 300  # of the loss curve: twice as many as a narrow screen can show
+PAUSE, SHARE = 0.2, 0.04  # seconds between moments that are shown, and their share of all time
 PATIENCE = 300  # a report is rewritten after so many times as long as it took to write
 
 
@@ -73,6 +78,20 @@ def thinned(moments: list[Moment]) -> list[Moment]:
     return kept
 
 
+@contextmanager
+def watching(watch: bool | int) -> Iterator[Server | None]:
+    """The server that shows a run, if it is to be shown: True, or the number of a port.
+
+    Raises:
+        OSError: if the port is taken.
+    """
+    if watch is False:
+        yield None
+        return
+    with Server(port=0 if watch is True else watch) as server:
+        yield server
+
+
 class Recorder:
     """Records a run of `steps` steps, and writes the page that shows it.
 
@@ -86,6 +105,7 @@ class Recorder:
         losses: of all steps; those that were made are filled in.
         about: the settings that the page names.
         path: of the report; None to write none.
+        server: that shows the run while it goes on, or None.
     """
 
     def __init__(
@@ -96,19 +116,22 @@ class Recorder:
         losses: Array,
         about: dict[str, Any],
         path: Path | None,
+        server: Server | None = None,
     ) -> None:
         self.parts, self.steps, self.history, self.losses = parts, steps, history, losses
-        self.about, self.path = about, path
+        self.about, self.path, self.server = about, path, server
         self.moments: list[Moment] = []
         self.film = Film()
         self.trouble = ""  # why nothing is recorded any more
-        self._due = schedule(steps) if path else []
+        self._due = schedule(steps) if path or server else []
         self._due_set = frozenset(self._due)
         self._taken = -1  # the step of the last moment
         self._replay: Replay | None = None
         self._waiting: list[State] = []
-        self._written = time.monotonic()
-        self._cost = 0.0
+        self._written = self._shown = time.monotonic()
+        self._cost = self._show_cost = 0.0
+        self._live: deque[Vitals] = deque(maxlen=MOMENTS)  # shown, but not kept for the report
+        self._position = 0
 
     def __enter__(self) -> Recorder:
         if self._due:
@@ -116,6 +139,9 @@ class Recorder:
                 self._replay = Replay(*self.parts)  # a copy of the layers as they are at the start
             except Exception as error:
                 self.trouble = f"{type(error).__name__}: {error}"
+        if self.server:
+            self.server.page = self.page
+            print(f"watch the run at {self.server.url}", file=sys.stderr, flush=True)
         return self
 
     def __exit__(
@@ -132,13 +158,41 @@ class Recorder:
         return self._due[place] - done if place < len(self._due) else self.steps - done
 
     def look(self, done: int) -> None:
-        """Keep this moment if it is due; cheap enough to be called after each step."""
-        if done not in self._due_set or self.trouble or self._taken == done:
-            return
-        self._taken = done
-        self._waiting.append(self._state(done))
-        if len(self._waiting) * self._waiting[0].nbytes > WAITING:
-            self.develop()
+        """Keep this moment if it is due, and show it if somebody looks; cheap after each step."""
+        self._position = done
+        if done in self._due_set and not self.trouble and self._taken != done:
+            self._taken = done
+            self._waiting.append(self._state(done))
+            if len(self._waiting) * self._waiting[0].nbytes > WAITING:
+                self.develop()
+        if self.server and self.server.watched:
+            pause = max(PAUSE, self._show_cost / SHARE)
+            if time.monotonic() - self._shown > pause:
+                self._show(done, self.server)
+
+    def _show(self, done: int, server: Server) -> None:
+        """Send what is new to the browsers that show the run."""
+        began = time.thread_time()  # other programs' work does not count
+        known = {m.step for m in self.moments}
+        self.develop()
+        fresh = [m for m in self.moments if m.step not in known]
+        if self._taken != done:
+            moment = self._attempt(self._state(done))
+            if moment is not None:
+                fresh.append(moment)
+                self._live.append(moment.vitals)
+        self._send(server, fresh, self.news(done, "running"))
+        self._shown = time.monotonic()
+        self._show_cost = time.thread_time() - began
+
+    def _send(self, server: Server, moments: list[Moment], news: dict[str, Any]) -> None:
+        pictures = json_text(self.film.pictures)
+        texts = ",".join(m.text for m in moments)
+        server.send(f'{json_text(news)[:-1]},"pictures":{pictures},"moments":[{texts}]}}')
+
+    def page(self, event: int) -> str:
+        """The page for a browser that comes now; it knows the events up to `event`."""
+        return run_page(self.title, self.json(self._position, "running", event=event), live=True)
 
     def develop(self) -> None:
         """Make pages of the moments that wait."""
@@ -193,22 +247,27 @@ class Recorder:
 
     def end(self, done: int, error: BaseException | None) -> None:
         """Write the last report; after an error with the moment at which it happened."""
-        if error is None:
-            self.write(done, "finished")
-        elif isinstance(error, SystemExit | KeyboardInterrupt):
-            self.write(done, "stopped")
-        else:
-            self.develop()
+        known = {m.step for m in self.moments}
+        self.develop()
+        state, message = "finished", ""
+        if isinstance(error, SystemExit | KeyboardInterrupt):
+            state = "stopped"
+        elif error is not None:
+            state, message = "failed", f"{type(error).__name__}: {error}"
             last = self._attempt(self._state(done), failed=True)
             if last is not None:
                 self.moments = [m for m in self.moments if m.step != done] + [last]
-            self.write(done, "failed", f"{type(error).__name__}: {error}")
+                known.discard(done)
+        if self.server:
+            fresh = [m for m in self.moments if m.step not in known]
+            self._send(self.server, fresh, self.news(done, state, message))
+        self.write(done, state, message)
 
     def write(self, done: int, state: str, message: str = "") -> None:
         """Write report.html."""
         if self.path is None:
             return
-        began = time.monotonic()
+        began = time.thread_time()
         self.develop()
         try:
             page = run_page(self.title, self.json(done, state, message))
@@ -217,22 +276,26 @@ class Recorder:
             if state == "finished":  # otherwise there is worse to be told
                 print(f"no report: {error}", file=sys.stderr)
         self._written = time.monotonic()
-        self._cost = self._written - began
+        self._cost = time.thread_time() - began
 
     @property
     def title(self) -> str:
         """Of the page."""
         return f"{name_text(type(self.parts[0]).__name__)} – tarograd"
 
-    def json(self, done: int, state: str, message: str = "") -> str:
+    def json(self, done: int, state: str, message: str = "", event: int = 0) -> str:
         """Everything that the page shows, as JSON."""
-        head = json_text({"format": FORMAT, "version": VERSION, **self.news(done, state, message)})
-        pictures = json_text(self.film.pictures)
+        about = {"format": FORMAT, "version": VERSION, "event": event}
+        head = json_text(about | self.news(done, state, message))
         moments = ",".join(m.text for m in self.moments)
+        pictures = json_text(self.film.pictures)  # after the moments, which may add one
         return f'{head[:-1]},"pictures":{pictures},"moments":[{moments}]}}'
 
     def news(self, done: int, state: str, message: str = "") -> dict[str, Any]:
         """What changes with every step, beside the moments."""
+        seen = [m.vitals for m in self.moments]
+        if state == "running":  # the report itself depends on nobody's looking
+            seen += self._live
         return {
             "about": self.about,
             "steps": self.steps,
@@ -242,7 +305,7 @@ class Recorder:
             "trouble": self.trouble,
             "curve": curve(self.losses[:done]),
             "epochs": self.history.rows(),
-            "findings": [asdict(f) for f in findings([m.vitals for m in self.moments])],
+            "findings": [asdict(f) for f in findings(sorted(seen, key=lambda v: v.step))],
         }
 
     def resume(self, done: int) -> None:

@@ -195,22 +195,29 @@ function jump(step) {
 const move = (to) => { following = false; show(to); };
 
 function news(event) {
-  const { moment, pictures: more, ...rest } = JSON.parse(event.data);
+  const { moments: more, pictures: layouts, ...rest } = JSON.parse(event.data);
   Object.assign(run, rest);
-  if (more) pictures.splice(0, pictures.length, ...more);
-  if (moment && !moments.some((m) => m.vitals.step === moment.vitals.step)) {
-    const place = moments.findIndex((m) => m.vitals.step > moment.vitals.step);
-    moments.splice(place < 0 ? moments.length : place, 0, moment);
-    if (moments.length > MOST) {
-      moments.splice(moments.length - MOST / 2, 1); // the older ones stand closest
-      if (!following && at >= moments.length - MOST / 2) at -= 1;
-    }
+  pictures.splice(0, pictures.length, ...layouts);
+  const looked = now();
+  for (const moment of more) {
+    const same = moments.findIndex((m) => m.vitals.step === moment.vitals.step);
+    if (same >= 0) moments.splice(same, 1); // after NaN the last moment comes again, with its cause
+    moments.push(moment);
   }
+  moments.sort((a, b) => a.vitals.step - b.vitals.step);
+  while (moments.length > MOST) moments.splice(closest(), 1);
+  at = Math.max(0, moments.indexOf(looked));
   if (run.state !== "running") ui.source.close();
   ui.state.textContent = state();
   findings();
-  if (following) show(moments.length - 1, true);
+  const sick = moments.findIndex((m) => m.origin);
+  if (following) show(sick >= 0 ? sick : moments.length - 1, true);
   else timeline(), curves();
+}
+/** Of the moments between the first and the last the one that tells least. */
+function closest() {
+  const gap = (i) => (moments[i].origin || moments[i] === now() ? Infinity : moments[i + 1].vitals.step - moments[i - 1].vitals.step);
+  return moments.slice(2).reduce((best, _, i) => (gap(i + 1) < gap(best) ? i + 1 : best), 1);
 }
 
 function listen() {
