@@ -40,7 +40,8 @@ BYTES = 2_700_000  # of all moments together; the page adds less than 0.2 MB
 WAITING = 64 * 2**20  # bytes of arrays that undeveloped moments keep
 PIECES = 300  # of the loss curve: twice as many as a narrow screen can show
 PAUSE, SHARE = 0.2, 0.04  # seconds between moments that are shown, and their share of all time
-PATIENCE = 300  # a report is rewritten after so many times as long as it took to write
+PATIENCE = 250  # a report is rewritten after so many times as long as that takes
+DEVELOPED = 0.01  # seconds of a moment, about, before the first report was written
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class Recorder:
         self._replay: Replay | None = None
         self._waiting: list[State] = []
         self._written = self._shown = time.monotonic()
-        self._cost = self._show_cost = 0.0
+        self._cost = self._show_cost = self._shown_at = 0.0
         self._live: deque[Vitals] = deque(maxlen=MOMENTS)  # shown, but not kept for the report
         self._position = 0
 
@@ -166,8 +167,9 @@ class Recorder:
             if len(self._waiting) * self._waiting[0].nbytes > WAITING:
                 self.develop()
         if self.server and self.server.watched:
-            pause = max(PAUSE, self._show_cost / SHARE)
-            if time.monotonic() - self._shown > pause:
+            # Its share is one of the time that this thread gets, also on a busy machine.
+            rested = time.thread_time() - self._shown_at > self._show_cost / SHARE
+            if rested and time.monotonic() - self._shown > PAUSE:
                 self._show(done, self.server)
 
     def _show(self, done: int, server: Server) -> None:
@@ -182,8 +184,8 @@ class Recorder:
                 fresh.append(moment)
                 self._live.append(moment.vitals)
         self._send(server, fresh, self.news(done, "running"))
-        self._shown = time.monotonic()
-        self._show_cost = time.thread_time() - began
+        self._shown, self._shown_at = time.monotonic(), time.thread_time()
+        self._show_cost = self._shown_at - began
 
     def _send(self, server: Server, moments: list[Moment], news: dict[str, Any]) -> None:
         pictures = json_text(self.film.pictures)
@@ -242,7 +244,8 @@ class Recorder:
 
     def save(self, done: int) -> None:
         """Write the report of a run that goes on, unless that would cost too much time."""
-        if time.monotonic() - self._written > PATIENCE * self._cost:
+        cost = max(self._cost, DEVELOPED * len(self._waiting))
+        if time.monotonic() - self._written > PATIENCE * cost:
             self.write(done, "running")
 
     def end(self, done: int, error: BaseException | None) -> None:
