@@ -19,9 +19,8 @@ __all__ = ["browser"]  # the fixture
 SERIOUS = ("serious", "critical")
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["apple", "two-layer-net", "softmax-with-loss"])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light")])
+@pytest.mark.parametrize("name", ["apple", "two-layer-net"])
 def test_axe_finds_nothing_serious(
     browser: Browser, tmp_path: Path, name: str, scheme: Any, width: int
 ) -> None:

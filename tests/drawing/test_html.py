@@ -269,6 +269,10 @@ def test_search_fit_and_zoom_by_keyboard(show: Open) -> None:
     before = page.evaluate("view.k")
     page.keyboard.press("+")
     assert page.evaluate("view.k") > before
+    at = page.evaluate("[view.x, view.y]")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowDown")
+    assert page.evaluate("[view.x, view.y]") == [at[0] - 80, at[1] - 80]
     page.keyboard.press("f")
     assert page.evaluate("view.k") == pytest.approx(before)
 

@@ -22,13 +22,17 @@ CHECK = [
 ]
 
 
-def test_the_scripts_are_typed() -> None:
+# The page of a run reads its data as they come; all else about it is checked.
+@pytest.mark.parametrize(
+    "given", [("page.js", "widget.js"), ("run.js", "--noImplicitAny", "false")]
+)
+def test_the_scripts_are_typed(given: tuple[str, ...]) -> None:
     compiler = shutil.which("tsc")
     if compiler is None:
         pytest.skip("no tsc on the PATH (npm install -g typescript): the types were not checked")
     with as_file(VIEWER) as folder:
         done = subprocess.run(
-            [compiler, *CHECK, "page.js", "widget.js"],
+            [compiler, *CHECK, *given],
             cwd=folder,
             capture_output=True,
             text=True,

@@ -7,7 +7,7 @@ const WIDTH = 560, HEIGHT = 210, LEFT = 52, RIGHT = 14, TOP = 10, BOTTOM = 30;
 /** Round numbers between two ends. */
 function ticks(low, high, count) {
   const raw = (high - low) / count || 1, power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= raw);
+  const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= raw) ?? 10 * power;
   const found = [];
   for (let x = Math.ceil(low / step) * step; x <= high + step / 1e6; x += step) found.push(Number(x.toPrecision(12)));
   return found;
@@ -16,6 +16,8 @@ function ticks(low, high, count) {
 /**
  * A chart. `lines` are {name, points: [[step, y], ...], kind}; `band` is [[step, low, high], ...].
  * Losses that differ by more than 50 times stand on a logarithmic axis.
+ * @param {{lines: any[], band?: number[][], steps: number, top?: number|null, cursor: number|null,
+ *   marks?: number[], pick: (step: number) => void}} about
  */
 export function chart({ lines, band = [], steps, top = null, cursor, marks = [], pick }) {
   const all = [...lines.flatMap((line) => line.points.map(([, y]) => y)), ...band.flatMap(([, a, b]) => [a, b])].filter(Number.isFinite);

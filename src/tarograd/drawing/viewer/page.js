@@ -1,7 +1,7 @@
 // The page: its bar, its keys, and what each of them does.
 import { compute } from "./calculus.js";
 import { data, el, live, makeRoom, nameOf, seen, state, trace, words } from "./model.js";
-import { begin, build, corner, draw, fit, highlight, move, pointer, reveal, show, stage, view, zoom } from "./stage.js";
+import { begin, build, corner, draw, fit, highlight, move, pan, pointer, reveal, show, stage, view, zoom } from "./stage.js";
 import { forwardSteps, planSteps, sentences } from "./steps.js";
 import { follow, inspect, inspector } from "./inspector.js";
 import { outline, tree } from "./outline.js";
@@ -115,7 +115,9 @@ function keys(event) {
     return;
   }
   /** @type {Record<string, () => void>} */
-  const actions = {
+  const actions = event.shiftKey && event.key.startsWith("Arrow") ? {
+    ArrowRight: () => pan(-1, 0), ArrowLeft: () => pan(1, 0), ArrowDown: () => pan(0, -1), ArrowUp: () => pan(0, 1),
+  } : {
     ArrowRight: () => go(state.step + 1), ArrowLeft: () => go(state.step - 1), Home: () => go(0), End: () => go(state.steps.length), " ": play,
     f: () => fit(), "/": () => finder.focus(), "+": () => zoom(1.25), "-": () => zoom(0.8), Escape: () => select(null),
     c: () => selected?.startsWith("value") && follow(Number(selected.slice(5))), e: () => document.getElementById("leaf")?.focus(),

@@ -6,10 +6,10 @@ import { short } from "./calculus.js";
 import { chart } from "./charts.js";
 
 const MOST = 200; // moments that a live page keeps
-const data = JSON.parse(document.getElementById("data").textContent);
+const data = JSON.parse(document.getElementById("data")?.textContent ?? "");
 const { run } = data;
 const moments = run.moments, pictures = run.pictures;
-let words = {}, at = moments.length - 1, following = true, lost = false, told = "";
+let words = /** @type {any} */ ({}), at = moments.length - 1, following = true, lost = false, told = "";
 
 const el = (tag, attributes = {}, ...children) => {
   const element = document.createElement(tag);
@@ -128,13 +128,15 @@ function network() {
   const [frames, lines, boxes, labels] = [0, 1, 2, 3].map(() => make("g"));
   for (const line of scene.lines) {
     const drawn = drawLines([line], false);
-    for (const back of drawn.querySelectorAll(".b")) back.style.strokeWidth = thickness(norms[line.value]);
+    for (const back of /** @type {NodeListOf<SVGElement>} */ (drawn.querySelectorAll(".b"))) back.style.strokeWidth = `${thickness(norms[line.value])}`;
     if (norms[line.value] !== null && !Number.isFinite(norms[line.value])) drawn.classList.add("sick");
     lines.append(drawn);
   }
-  for (const line of scene.lines.filter((l) => l.label)) {
-    const [above, below] = m.labels[view.labels.indexOf(line.label)].map((i) => (i === null ? null : m.sides[i]));
-    labels.append(drawLabel({ ...line, label: { ...line.label, above, below } }, {}));
+  for (const line of scene.lines) {
+    const { label } = line;
+    if (!label) continue;
+    const [above, below] = m.labels[view.labels.indexOf(label)].map((i) => (i === null ? null : m.sides[i]));
+    labels.append(drawLabel({ ...line, label: { ...label, above, below } }, {}));
   }
   for (const box of scene.boxes) {
     const drawn = drawBox(view.trace, box, words);
@@ -270,7 +272,7 @@ function start() {
   ui.about = el("footer");
   ui.live = el("p", { role: "status", "aria-live": "polite", class: "heard" });
   const app = document.getElementById("app");
-  app.append(ui.bar, ui.live, ui.findings, ui.time, ui.curves, el("section", { class: "network" }, ui.networkTitle, ui.graph), ui.layers, ui.about);
+  app?.append(ui.bar, ui.live, ui.findings, ui.time, ui.curves, el("section", { class: "network" }, ui.networkTitle, ui.graph), ui.layers, ui.about);
   following = data.live && run.state === "running";
   const asked = Number(new URLSearchParams(location.hash.slice(1)).get("step") ?? NaN);
   const sick = moments.findIndex((m) => m.origin);

@@ -154,6 +154,13 @@ export function zoom(factor, x = stage.clientWidth / 2, y = stage.clientHeight /
   move();
 }
 
+/** Move the picture by a part of the window. @param {number} right @param {number} down */
+export function pan(right, down) {
+  view.x += right * 80;
+  view.y += down * 80;
+  move();
+}
+
 /** The upper left corner of a box. @param {number} group */
 export function corner(group) {
   const box = scene.boxes.find((b) => b.kind === "group" && b.ref === group);
