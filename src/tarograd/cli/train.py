@@ -16,13 +16,13 @@ from tarograd.cli.options import data_option
 from tarograd.data import Dataset
 from tarograd.nn import Network
 from tarograd.training import History, fit
-from tarograd.training.arguments import MAX_STEPS
+from tarograd.training.arguments import MAX_STEPS, MAX_THREADS
 from tarograd.training.construct import construct
 from tarograd.training.store import REPORT, saved_run
 
 MAX_SIZE = 1_000_000  # neurons of a layer
-# what may be said when a run goes on
-ALWAYS = {"resume", "steps", "epochs", "quiet", "explain", "watch"}
+# What may be said when a run goes on.
+ALWAYS = {"resume", "steps", "epochs", "threads", "quiet", "explain", "watch"}
 EXAMPLES = """\b
 Examples:
   tarograd train
@@ -125,6 +125,13 @@ Examples:
     metavar="[PORT]",
     help="Show the run in a browser of this machine while it goes on; its address is printed.",
 )
+@click.option(
+    "--threads",
+    type=click.IntRange(1, MAX_THREADS),
+    metavar="N",
+    help="How many make a step together; the bits do not depend on it.  [default: as many as are "
+    "fastest]",
+)
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.pass_context
 def train(context: click.Context, /, **options: Any) -> None:
@@ -182,6 +189,7 @@ def _start(directory: Path, options: dict[str, Any]) -> History:
         progress=not options["quiet"],
         compiled=not options["eager"],
         watch=_watch(options["watch"]),
+        threads=options["threads"],
     )
 
 
@@ -230,4 +238,5 @@ def _resume(context: click.Context, directory: Path, options: dict[str, Any]) ->
         progress=not options["quiet"],
         compiled=settings["compiled"],
         watch=_watch(options["watch"]),
+        threads=options["threads"],
     )

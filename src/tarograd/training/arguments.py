@@ -13,6 +13,7 @@ from tarograd.nn import Layer, Network
 from tarograd.optim import Optimizer
 
 MAX_STEPS = 10**10  # of a run; their losses alone are 80 GB
+MAX_THREADS = 256
 
 
 def check_types(
@@ -42,8 +43,8 @@ def check_types(
             raise TypeError(f"fit: {name}={given}: {hint} is needed")
 
 
-def check_numbers(seed: Any, validation: Any, watch: Any) -> None:
-    """Refuse a seed or a share that is out of range."""
+def check_numbers(seed: Any, validation: Any, watch: Any, threads: Any) -> None:
+    """Refuse numbers that are out of range."""
     whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
     if not (whole and 0 <= seed < 2**64):
         raise ValueError(f"seed={seed!r}: a whole number from 0 to 2**64 - 1 is needed")
@@ -51,6 +52,9 @@ def check_numbers(seed: Any, validation: Any, watch: Any) -> None:
         raise ValueError(f"validation={validation!r}: a share is needed, 0.1 for a tenth")
     if not 0 <= watch < 2**16:
         raise ValueError(f"watch={watch!r}: True, or the number of a port below {2**16}, is needed")
+    whole = isinstance(threads, int) and not isinstance(threads, bool)
+    if threads is not None and not (whole and 1 <= threads <= MAX_THREADS):
+        raise ValueError(f"threads={threads!r}: a whole number from 1 to {MAX_THREADS} is needed")
 
 
 def total_steps(batches: Batches, steps: int | None, epochs: int | None) -> int:

@@ -54,6 +54,7 @@ def fit(
     progress: bool = True,
     compiled: bool = True,
     watch: bool | int = False,
+    threads: int | None = None,
 ) -> History:
     """Train a network with mini-batches.
 
@@ -86,6 +87,8 @@ def fit(
             everything run as it is.
         watch: whether a page of this machine shows the run while it goes on: its address is
             printed on standard error. A number chooses the port.
+        threads: how many make a compiled step together; by default as many as are fastest just
+            then, which is tried out. The bits do not depend on it.
 
     Returns:
         the history of the whole run.
@@ -109,7 +112,7 @@ def fit(
         True
     """
     check_types(network, data, loss, optimizer, directory, resume, compiled, watch)
-    check_numbers(seed, validation, watch)
+    check_numbers(seed, validation, watch, threads)
     train, held = data.hold_out(validation, seed) if validation else (data.train, None)
     batches = Batches(len(train), batch_size, seed, sampling)
     total = total_steps(batches, steps, epochs)
@@ -138,7 +141,7 @@ def fit(
     )
     with np.errstate(all="ignore"):  # what is not finite is reported by a NonFiniteError
         run.rehearse(data)
-        return run.run(resume, progress, compiled, watch)
+        return run.run(resume, progress, compiled, watch, threads)
 
 
 @contextmanager
@@ -163,7 +166,7 @@ class Run:
     machine: Machine | None = None
     eager: str = "compiled=False, or --eager"  # why there is no machine code
 
-    def compile(self, show: bool) -> None:
+    def compile(self, show: bool, threads: int | None) -> None:
         """Make the steps as machine code from now on, if that is possible."""
         images, targets = self.splits["train"]
         if isinstance(self.criterion, SquaredError):
@@ -171,7 +174,8 @@ class Run:
             targets = one_hot(targets, classes).astype(self.network.dtype)
         parts = self.network, self.criterion, self.optimizer, images, targets
         try:
-            self.machine = Machine(Recipe(*parts, seed=self.batches.seed), self.batches)
+            recipe = Recipe(*parts, seed=self.batches.seed)
+            self.machine = Machine(recipe, self.batches, threads=threads)
         except Untraceable as error:
             self.eager = str(error)
             if show:
@@ -207,13 +211,15 @@ class Run:
                 "is needed, such as the mean over the batch"
             )
 
-    def run(self, resume: bool, show: bool, compiled: bool, watch: bool | int) -> History:
+    def run(
+        self, resume: bool, show: bool, compiled: bool, watch: bool | int, threads: int | None
+    ) -> History:
         """Make the steps that are still to be made."""
         with Interruption() as interruption, one_blas_thread(), watching(watch) as server:
             self._begin(resume)
             self.recorder = self._recorder(server)
             if compiled:
-                self.compile(show)
+                self.compile(show, threads)
             done = len(self.history.losses)
             with Progress(self.store.steps, done, show) as progress, self.recorder:
                 if self.history.epochs:

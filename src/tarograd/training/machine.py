@@ -10,12 +10,13 @@ import numpy as np
 
 from tarograd.compiler import Recipe, Untraceable, step_program
 from tarograd.compiler.compare import difference, unequal
+from tarograd.compiler.llvm.team import cores
 from tarograd.compiler.lower import lower
 from tarograd.compiler.skipping import pays, visited
 from tarograd.data import Batches
 from tarograd.graph import Array
+from tarograd.training.pace import Pace
 
-CALL_SECONDS = 0.08  # how long the machine code runs before Python looks up again
 AGREEMENT = 1e-2  # of the length of the first update; a wrong one is wrong by far more
 
 
@@ -27,26 +28,36 @@ class Machine:
         batches: the mini-batches of the run.
         skip_zeros: whether products may leave out the zeros of the images, if there are so many
             that this is faster. It changes no bit of the results.
+        threads: so many make a step together; None for as many as are fastest.
 
     Raises:
         Untraceable: if the step cannot be compiled; the message says why.
     """
 
-    def __init__(self, recipe: Recipe, batches: Batches, skip_zeros: bool = True) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        batches: Batches,
+        skip_zeros: bool = True,
+        threads: int | None = None,
+    ) -> None:
         self.recipe, self.batches = recipe, batches
+        self.pace = Pace(threads, cores())
         size = len(batches.indices(0))
         self.program = lower(step_program(recipe, size))
         self.sparse = ("images",) if skip_zeros and pays(recipe.images) else ()
         self.native = self._compile()
+        if not self.native.phases:
+            self.pace = Pace(1, 1)
         self._checked = False
-        self._steps = 1
 
     def _compile(self) -> Any:
         external = {"images": self.recipe.images, "labels": self.recipe.labels}
         try:
             from tarograd.compiler.llvm.native import Native
 
-            return Native(self.program, external, sparse=self.sparse)
+            shared = max(self.pace.counts) > 1
+            return Native(self.program, external, sparse=self.sparse, shared=shared)
         except (ImportError, OSError, RuntimeError) as error:
             raise Untraceable(f"LLVM cannot be used here: {error}") from error
 
@@ -90,11 +101,10 @@ class Machine:
         if not self._checked:
             return self._compared(done, eager)
         before = self.native.state.copy()
-        steps = min(most, self._steps)
+        steps = min(most, self.pace.steps)
         began = time.perf_counter()
         losses = self._run(done, steps)
-        seconds = (time.perf_counter() - began) / steps
-        self._steps = min(max(1, int(CALL_SECONDS / max(seconds, 1e-9))), 4 * self._steps)
+        self.pace.note(steps, time.perf_counter() - began)
         bad = np.flatnonzero(~np.isfinite(losses))
         if bad.size:
             self.native.state[:] = before
@@ -189,7 +199,7 @@ class Machine:
             "step": np.array(numbers, np.int64),
             "lr": np.array(rates, np.float64),
         }
-        losses: Array = self.native.run(fed, steps)
+        losses: Array = self.native.run(fed, steps, self.pace.threads)
         return losses
 
     def _push(self) -> None:
