@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import permutations
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from tarograd.checking.adapters.arguments import parameters_of
+from tarograd.checking.adapters.styles import style_of
 from tarograd.checking.api import check_gradients
 from tarograd.checking.report import GradientReport
 
@@ -42,10 +44,11 @@ def load(path: Path) -> ModuleType:
 
 
 def layers(module: ModuleType) -> Iterator[type]:
-    """The classes of the module that have forward and backward."""
+    """The classes of the module that have backward, and forward or are called."""
     for _, found in inspect.getmembers(module, inspect.isclass):
         own = found.__module__ == module.__name__
-        if own and callable(getattr(found, "forward", None)) and hasattr(found, "backward"):
+        forward = getattr(found, "forward", vars(found).get("__call__"))
+        if own and callable(forward) and hasattr(found, "backward"):
             yield found
 
 
@@ -73,14 +76,10 @@ def built(kind: type, random: np.random.Generator) -> Iterator[Any]:
 
 
 def inputs_for(
-    layer: Any, random: np.random.Generator, shape: tuple[int, ...] | None
+    forward: Callable[..., Any], random: np.random.Generator, shape: tuple[int, ...] | None
 ) -> Iterator[tuple[Any, ...]]:
-    """Inputs that may suit a layer's forward: arrays, and labels for a second argument `t`."""
-    asked = [
-        p.name
-        for p in inspect.signature(layer.forward).parameters.values()
-        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
+    """Inputs that may suit a forward pass: arrays, and labels for a second argument `t`."""
+    asked = [p.name for p in parameters_of(forward) if p.default is p.empty]
     for chosen in [shape] if shape else [*SHAPES, (5, 2), (5, 5), (2, 2, 7, 6), (2, 5, 7, 6)]:
         x = random.normal(size=chosen)
         labels = random.integers(0, chosen[-1], chosen[0])
@@ -101,11 +100,14 @@ def case(
     """A layer and inputs at which its forward can be computed."""
     random = np.random.default_rng(seed)
     for layer in built(kind, random):
-        given = [tuple(at.values())] if at else inputs_for(layer, random, shape)
+        style = style_of(layer)
+        if style is None:
+            continue
+        given = [tuple(at.values())] if at else inputs_for(style.signature, random, shape)
         for inputs in given:
             try:
                 with np.errstate(all="ignore"):
-                    copy.deepcopy(layer).forward(*(np.array(x) for x in inputs))
+                    style.forward(copy.deepcopy(layer), [np.array(x) for x in inputs])
             except Exception:  # not this shape: the next one
                 continue
             return layer, inputs

@@ -11,7 +11,8 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of the command line."""
     group = parser.getgroup("gradcheck", "gradient checks (tarograd)")
-    group.addoption("--gradcheck-mode", default="default", help="quick, default or thorough")
+    modes = ("quick", "default", "thorough", "contract")
+    group.addoption("--gradcheck-mode", default="default", choices=modes, help="how thoroughly")
     group.addoption("--gradcheck-seed", default=0, type=int, help="of directions and inputs")
 
 

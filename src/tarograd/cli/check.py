@@ -6,13 +6,17 @@ import json
 import math
 import sys
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
 
 import click
 import numpy as np
 
 from tarograd import data as datasets
-from tarograd.checking import check_gradients
+from tarograd.checking import GradientReport, check_gradients
 from tarograd.checking.files import check_file
+from tarograd.checking.junit import junit as junit_xml
+from tarograd.checkpoint import write_atomically
 from tarograd.cli.options import data_option
 from tarograd.nn import TwoLayerNet
 from tarograd.training import fit
@@ -25,6 +29,7 @@ Examples:
   tarograd check --hidden 20 --steps 2000 --seed 1
   tarograd check mylayers.py
   tarograd check mylayers.py::Conv --shape 2,3,7,6
+  tarograd check mylayers.py --junit report.xml
 """
 
 
@@ -40,6 +45,7 @@ Examples:
     help="How thoroughly the layers in FILE are checked.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The reports of FILE as JSON.")
+@click.option("--junit", metavar="XML", help="Write the reports of FILE as JUnit XML too.")
 @data_option
 @click.option(
     "--hidden",
@@ -71,6 +77,7 @@ def check(
     at: str | None,
     mode: str,
     as_json: bool,
+    junit: str | None,
     data: str,
     hidden: int,
     steps: int,
@@ -79,14 +86,22 @@ def check(
     """Check backpropagation against numerical differentiation.
 
     With a Python FILE: every class in it that has forward and backward; where a gradient is
-    wrong, the report says why. FILE::Name checks one of them.
+    wrong, the report says why. FILE::Name checks one of them. Exits with 1 if one is wrong; what
+    cannot be told or not be checked is listed, and skipped in the JUnit file.
 
     Without: the gradients of a two-layer network and its loss, on 3 images, in float64: first
     with random weights, then again after some training. diff1 is the mean absolute difference,
     diff2 the relative Euclidean one. Exits with 1 if a gradient is wrong.
     """
     if file is not None:
-        sys.exit(_check_file(file, shape, at, mode, seed, as_json))
+        found = _checked(file, shape, at, mode, seed)
+        if junit is not None:
+            write_atomically(junit, junit_xml(file, found).encode())
+        click.echo(_as_json(found) if as_json else _as_text(found))
+        wrong = any(not isinstance(r, str) and r.verdict == "wrong" for _, r in found)
+        sys.exit(int(wrong))
+    if shape or at or as_json or junit:
+        raise click.UsageError("--shape, --at, --json and --junit go with a FILE of layers")
     images = datasets.load(data)
     net = TwoLayerNet(math.prod(images.train.images.shape[1:]), hidden, images.classes, seed=seed)
     net.pixel_max = images.pixel_max
@@ -101,32 +116,45 @@ def check(
     sys.exit(0 if all(reports) else 1)
 
 
-def _check_file(
-    file: str, shape: str | None, at: str | None, mode: str, seed: int, as_json: bool
-) -> int:
-    """Check the layers of a file; 1 if one is wrong."""
+def _checked(
+    file: str, shape: str | None, at: str | None, mode: str, seed: int
+) -> list[tuple[str, GradientReport | str]]:
+    """The layers of a file with their reports."""
     name, _, only = file.partition("::")
     try:
         lengths = tuple(int(n) for n in shape.split(",")) if shape else None
     except ValueError:
         raise click.UsageError(f"--shape {shape}: whole numbers, divided by commas") from None
-    arrays = None
-    if at is not None:
-        with np.load(at, allow_pickle=False) as held:
-            arrays = {key: held[key] for key in held.files}
+    arrays = _arrays(at) if at is not None else None
     found = list(check_file(Path(name), seed, mode, lengths, arrays, only or None))
     if not found:
         raise ValueError(f"{file}: there is no class with forward and backward in it")
-    if as_json:
-        plain = {n: json.loads(r.to_json()) if not isinstance(r, str) else r for n, r in found}
-        click.echo(json.dumps(plain, indent=2, ensure_ascii=False))
-        return int(any(not isinstance(r, str) and r.verdict == "wrong" for _, r in found))
+    return found
+
+
+def _arrays(path: str) -> dict[str, Any]:
+    """The arrays of an .npz file, in their order."""
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: there is no such file")
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            return {key: held[key] for key in held.files}
+    except (ValueError, OSError, AttributeError, BadZipFile) as error:
+        raise ValueError(f"{path}: not an .npz file of arrays; np.savez writes them") from error
+
+
+def _as_json(found: list[tuple[str, GradientReport | str]]) -> str:
+    plain = {n: json.loads(r.to_json()) if not isinstance(r, str) else r for n, r in found}
+    return json.dumps(plain, indent=2, ensure_ascii=False)
+
+
+def _as_text(found: list[tuple[str, GradientReport | str]]) -> str:
+    """A line for each layer, and the reports of those that are not right."""
     width = max(len(n) for n, _ in found)
+    lines = []
     for n, r in found:
         cause = "" if isinstance(r, str) or not r.causes else r.causes[0].name
         verdict = f"not checked: {r}" if isinstance(r, str) else r.verdict
-        click.echo(f"{n:<{width}}  {verdict}  {cause}".rstrip())
-    for _, r in found:
-        if not isinstance(r, str) and r.verdict != "right":
-            click.echo(f"\n{r}")
-    return int(any(not isinstance(r, str) and r.verdict == "wrong" for _, r in found))
+        lines.append(f"{n:<{width}}  {verdict}  {cause}".rstrip())
+    reports = [str(r) for _, r in found if not isinstance(r, str) and r.verdict != "right"]
+    return "\n\n".join(["\n".join(lines), *reports])
