@@ -75,8 +75,105 @@ def test_a_wrong_custom_vjp_is_named(name: str) -> None:
     assert report.causes[0].name == name
 
 
-def test_functions_of_jax_are_right() -> None:
+def jax_subjects() -> Any:
     jax = pytest.importorskip("jax")
-    for subject in (jax.numpy.sin, jax.nn.relu, jax.nn.softmax, lambda x: jax.numpy.max(x, 1)):
-        report = check_gradients(subject, jax.numpy.asarray(X))
+    np_, nn, lax = jax.numpy, jax.nn, jax.lax
+    return [
+        np_.sin, np_.tanh, np_.exp, np_.square, nn.relu, nn.sigmoid, nn.softplus, nn.gelu, nn.silu,
+        nn.softmax, nn.log_softmax, nn.logsumexp, lambda x: np_.max(x, 1), lambda x: np_.sum(x, 0),
+        lambda x: x @ x.T, lambda x: np_.cumsum(x, 1), lambda x: np_.sort(x, 1),
+        lambda x: np_.var(x, 1), lambda x: np_.linalg.norm(x, axis=1), lambda x: lax.rsqrt(x * x),
+    ]  # fmt: skip
+
+
+def test_twenty_operations_of_jax_are_right() -> None:
+    jax = pytest.importorskip("jax")
+    subjects = jax_subjects()
+    assert len(subjects) == 20
+    for subject in subjects:
+        report = check_gradients(subject, jax.numpy.asarray(X), mode="quick")
         assert report.verdict == "right", str(report)
+
+
+def test_trees_keys_and_flags_of_jax() -> None:
+    jax = pytest.importorskip("jax")
+    params = {"w": X[:4, :3], "layers": [X[0, :3], np.ones(3)]}
+    x = jax.numpy.asarray(X)
+
+    def loss(params: Any, x: Any, t: Any, key: Any, train: bool) -> Any:
+        assert train is True
+        mask = jax.random.bernoulli(key, 0.5, (5, 3))
+        h = jax.numpy.where(mask, x @ params["w"] + params["layers"][0], 0)
+        return -jax.nn.log_softmax(h * params["layers"][1])[jax.numpy.arange(5), t].mean()
+
+    labels = np.array([0, 1, 2, 0, 1])
+    for key in (jax.random.key(0), jax.random.PRNGKey(0)):
+        report = check_gradients(loss, params, x, labels, key, True, mode="quick")
+        assert report.verdict == "right", str(report)
+        assert set(report.leaves) == {"params.w", "params.layers.0", "params.layers.1", "x"}
+
+
+def test_a_module_with_buffers_several_inputs_and_outputs() -> None:
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+
+    class Model(nn.Module):  # type: ignore[misc, name-defined]  # torch is imported here
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.norm = nn.Embedding(6, 4), nn.BatchNorm1d(4)
+            self.frozen = nn.Linear(4, 4).requires_grad_(False)
+
+        def forward(self, x: Any, words: Any, scale: int = 1) -> Any:
+            h = self.norm(x + self.embed(words)) * scale
+            return {"h": self.frozen(h), "sum": h.sum(), "count": 3}
+
+    model, words = Model(), torch.tensor([0, 5, 2, 2, 1])
+    before = {n: t.clone() for n, t in model.state_dict().items()}
+    report = check_gradients(model, torch.tensor(X, dtype=torch.float32), words, 2)
+    assert report.verdict == "right", str(report)
+    assert set(report.leaves) == {"x", "embed.weight", "norm.weight", "norm.bias"}
+    assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())
+    assert all(p.grad is None and p.dtype == torch.float32 for p in model.parameters())
+
+
+def test_losses_of_torch_with_labels_are_right_and_a_wrong_mean_is_named() -> None:
+    torch = pytest.importorskip("torch")
+    labels = torch.tensor([0, 1, 2, 3, 0])
+    for loss in (torch.nn.CrossEntropyLoss(), torch.nn.functional.cross_entropy):
+        assert check_gradients(loss, torch.tensor(X), labels)
+    mean = torch.nn.MSELoss()
+    assert set(check_gradients(mean, torch.tensor(X), torch.tensor(X[::-1].copy())).leaves) == {
+        "input",
+        "target",
+    }
+
+    class Mean(torch.autograd.Function):  # type: ignore[misc, name-defined]  # imported here
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.shape = x.shape
+            return x.sum() / len(x)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * torch.ones(ctx.shape, dtype=g.dtype)
+
+    assert check_gradients(Mean.apply, torch.tensor(X)).causes[0].name == "scale-batch"
+
+
+def test_what_torch_cannot_be_asked_is_said() -> None:
+    torch = pytest.importorskip("torch")
+    linear = torch.nn.Linear(4, 3)
+    with pytest.raises(TypeError, match=r"\.double\(\) on what the function uses"):
+        check_gradients(lambda x: linear(x), torch.tensor(X))
+
+    class ByHand:
+        def forward(self, x: Any) -> Any:
+            return x * 2
+
+        def backward(self, dout: Any) -> Any:
+            return dout * 2
+
+    with pytest.raises(TypeError, match=r"torch\.autograd\.Function"):
+        check_gradients(ByHand(), torch.tensor(X))
+    with pytest.raises(TypeError, match="is complex"):
+        check_gradients(torch.abs, torch.tensor(X + 1j))
