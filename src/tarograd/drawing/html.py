@@ -25,7 +25,7 @@ SCRIPTS = (
     "outline.js", "page.js",
 )  # fmt: skip
 LANGUAGES = ("en", "zh-CN", "ja")
-MOST = 3000  # operations in a page
+MOST = 10_000  # operations in a page
 CONNECTS = "; connect-src 'self'"
 # Imports and exports, for the scripts become one; comments and types, which are for readers.
 DROPPED = re.compile(r"(?m)^import .*\n|^export (?=\w)|^ *//.*\n|(?s:/\*\*.*?\*/) ?\n?")

@@ -67,7 +67,7 @@ class Picture:
             language: of the page; by default as the reader's browser prefers.
 
         Raises:
-            ValueError: for more than 3000 operations.
+            ValueError: for more than 10000 operations.
         """
         return page(self.trace, self.levels, language)
 
