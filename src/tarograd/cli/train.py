@@ -123,14 +123,13 @@ Examples:
     flag_value=0,
     type=click.IntRange(0, 2**16 - 1),
     metavar="[PORT]",
-    help="Show the run in a browser of this machine while it goes on; its address is printed.",
+    help="Show the run in a browser meanwhile.",
 )
 @click.option(
     "--threads",
     type=click.IntRange(1, MAX_THREADS),
     metavar="N",
-    help="How many make a step together; the bits do not depend on it.  [default: as many as are "
-    "fastest]",
+    help="Working on a step together.",
 )
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.pass_context
