@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ALIGNMENT = 64  # bytes: a cache line
+CONFLICT = 256  # elements: rows at multiples of this would fall into the same few cache lines
 SHORT = 16  # elements: rows up to this length are worked on as one vector
 
 
@@ -33,6 +34,8 @@ def padded_strides(dims: tuple[int, ...], widest: int) -> tuple[tuple[int, ...],
         return (), 1
     lanes = lanes_of(dims[-1], max(widest, SHORT) if dims[-1] <= SHORT else widest)
     row = -(-dims[-1] // lanes) * lanes
+    if len(dims) > 1 and row % CONFLICT == 0:
+        row += lanes
     strides, size = [1], row
     for n in reversed(dims[1:-1] if len(dims) > 1 else ()):
         strides.append(size)

@@ -37,16 +37,6 @@ KINDS: dict[Primitive | None, str] = {
     shape.scatter: "scatter",
     visits: "visits",
 }
-# What follows a product stands in its code once for each register of a tile: not these.
-HEAVY = (
-    elementwise.exp,
-    elementwise.log,
-    elementwise.tanh,
-    elementwise.sqrt,
-    arithmetic.power,
-    elementwise.sin,
-    elementwise.cos,
-)
 ELEMENTWISE: tuple[Primitive, ...] = (
     arithmetic.add,
     arithmetic.subtract,
@@ -193,8 +183,7 @@ class Plan:
             else:
                 self._new("loop", v)
             return
-        light = last.kind == "matmul" and v.primitive not in HEAVY
-        fits = last.shape == v.shape and (last.kind in ("loop", "reduce") or light)
+        fits = last.shape == v.shape and last.kind in ("loop", "reduce", "matmul")
         if fits and all(same for k, same in needed if k is last):
             self._add(v, last)
         else:

@@ -11,8 +11,7 @@ from math import prod
 from typing import Any
 
 from tarograd.compiler.layout import ALIGNMENT
-from tarograd.compiler.llvm import text as ir
-from tarograd.compiler.llvm.words import I8, I32, I64, POINTER, index, loop
+from tarograd.compiler.llvm.words import I8, I64, index, loop, prefetch
 from tarograd.compiler.plan import Plan
 
 Part = tuple[int, int]
@@ -61,15 +60,4 @@ def fetch(
         for block, nbytes in found:
             image = b.gep(blocks[block], [b.mul(row, index(nbytes))], source_etype=I8)
             for offset in range(0, min(nbytes, FARTHEST), ALIGNMENT):
-                _prefetch(b, b.gep(image, [index(offset)], source_etype=I8))
-
-
-def _prefetch(b: Any, address: Any) -> None:
-    """Ask for a cache line, to be read, into the second cache: the first one is small."""
-    name = "llvm.prefetch.p0"
-    function = b.module.globals.get(name)
-    if function is None:
-        kinds = [POINTER, I32, I32, I32]
-        function = ir.Function(b.module, ir.FunctionType(ir.VoidType(), kinds), name)
-    reading, second, data = (ir.Constant(I32, i) for i in (0, 2, 1))
-    b.call(function, [address, reading, second, data])
+                prefetch(b, b.gep(image, [index(offset)], source_etype=I8), cache=2)

@@ -8,6 +8,7 @@ What the kernel computes of the product (bias, ReLU, update) follows before anyt
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from tarograd.compiler.layout import lanes_of
@@ -19,13 +20,30 @@ from tarograd.compiler.llvm.words import (
     constant,
     fma,
     index,
+    loop,
+    on_the_stack,
+    prefetch,
     repeat,
     splat,
     type_of,
 )
 from tarograd.compiler.plan import Kernel
 from tarograd.compiler.program import Value
+from tarograd.ops import arithmetic, elementwise
 
+# The sums after one more term, from its number and the sums before.
+Body = Callable[[Any, list[Any]], list[Any]]
+# What takes many instructions, which would stand in the code for each register of a tile.
+HEAVY = (
+    elementwise.exp,
+    elementwise.log,
+    elementwise.tanh,
+    elementwise.sin,
+    elementwise.cos,
+    arithmetic.power,
+)
+LONG = 64  # terms of a sum: while these are added, other things can be fetched
+LARGE = 2**18  # bytes: a matrix that does not stay in the second cache beside others
 # Reads the element k, n of B, or as many as a vector has: (first k, first n, lanes).
 Reader = Callable[[Any, Any, int], Any]
 
@@ -77,6 +95,28 @@ def _parts(columns: int, wide: int, most: int) -> list[tuple[int, list[int], int
     return parts
 
 
+@dataclass
+class Tile:
+    """The part of C that is summed in registers.
+
+    Attributes:
+        rows: the numbers of its rows, one after the other.
+        columns: its vectors in each row.
+        band: the number of tiles above it in the same columns.
+        bands: how many there are above each other.
+    """
+
+    rows: list[Any]
+    columns: list[Place]
+    band: Any
+    bands: int
+
+    @property
+    def width(self) -> int:
+        """Elements in a row."""
+        return sum(n.lanes for n in self.columns)
+
+
 def _tiles(
     e: Elements,
     kernel: Kernel,
@@ -87,15 +127,14 @@ def _tiles(
     b, v = e.b, kernel.values[0]
     (top, height, bands), (left, vectors, parts) = band, part
     a, c, *visits = v.operands
-    kind = type_of(v.dtype)
     read_a, read_b = reader(e, a), reader(e, c)
-    width = sum(vectors)
-    with e.share.over(b, parts * bands) as tile:
-        i = tile if parts == 1 else b.urem(tile, index(bands))
-        j = index(0) if parts == 1 else b.mul(b.udiv(tile, index(bands)), index(width))
+    with e.share.over(b, parts * bands) as number:
+        i = number if parts == 1 else b.urem(number, index(bands))
+        j = index(0) if parts == 1 else b.mul(b.udiv(number, index(bands)), index(sum(vectors)))
         rows = [_after(b, b.mul(i, index(height)), top + r) for r in range(height)]
         starts = [left + sum(vectors[:n]) for n in range(len(vectors))]
         columns = [Place(_after(b, j, n), w) for n, w in zip(starts, vectors, strict=True)]
+        tile = Tile(rows, columns, i, bands)
 
         def body(k: Any, sums: list[Any]) -> list[Any]:
             across = [splat(b, read_b(k, n.first, n.lanes), n.lanes) for n in columns]
@@ -106,18 +145,90 @@ def _tiles(
                     following.append(fma(b, splat(b, one, n.lanes), values, next(rest)))
             return following
 
-        zeros = [splat(b, constant(0.0, kind), n.lanes) for n in columns]
+        zeros = [splat(b, constant(0.0, type_of(v.dtype)), n.lanes) for n in columns] * height
         if visits:
-            band = _after(b, i, top // v.attributes["height"])
-            sums = iter(_visited(e, visits[0], band, zeros * height, body))
+            at = _after(b, i, top // v.attributes["height"])
+            sums = _visited(e, visits[0], at, zeros, body)
         else:
-            sums = iter(accumulate(b, a.shape[1], 1, zeros * height, body))
-        e.known.clear()
-        for row in rows:
-            for n in columns:
-                places = [Place(row), n]
-                e.bind(v, places, next(sums))
-                e.finish(places)
+            sums = _summed(e, kernel, tile, zeros, body)
+        if any(w.primitive in HEAVY for w in kernel.values):
+            _finish_in_a_loop(e, v, tile, sums)
+        else:
+            _finish(e, v, tile, sums)
+
+
+def _summed(e: Elements, kernel: Kernel, tile: Tile, start: list[Any], body: Body) -> list[Any]:
+    """The sum over all k; where it is long, other arrays are fetched meanwhile, row by row."""
+    b, terms = e.b, kernel.values[0].operands[0].shape[1]
+    if terms < LONG:
+        return accumulate(b, terms, 1, start, body)
+    part = terms // len(tile.rows)
+
+    def row(r: Any, sums: list[Any]) -> list[Any]:
+        _fetch_what_follows(e, kernel, tile, r)
+        _fetch_next_part(e, kernel, tile, r)
+        first = b.mul(r, index(part))
+        return accumulate(b, part, 1, sums, lambda k, x: body(b.add(first, k), x))
+
+    sums = accumulate(b, len(tile.rows), 1, start, row)
+    done = part * len(tile.rows)
+    return accumulate(b, terms - done, 1, sums, lambda k, x: body(b.add(index(done), k), x))
+
+
+def _fetch_what_follows(e: Elements, kernel: Kernel, tile: Tile, r: Any) -> None:
+    """Row r of the arrays that are read and written once the sums are done."""
+    plan = e.plan
+    read = [x for v in kernel.values[1:] for x, same in plan.sources(v) if same]
+    written = {plan.buffers[id(v)]: v for v in kernel.values if id(v) in plan.stored}
+    arrays = {plan.buffers[id(x)]: x for x in read if id(x) in plan.buffers} | written
+    for buffer, x in arrays.items():
+        for n in tile.columns:
+            address = e.pointer(x, [e.b.add(tile.rows[0], r), n.first])
+            prefetch(e.b, address, cache=1, writing=buffer in written)
+
+
+def _fetch_next_part(e: Elements, kernel: Kernel, tile: Tile, r: Any) -> None:
+    """A share of the next columns of B, if B is large: all tiles above each other fetch them."""
+    b, c = e.b, kernel.values[0].operands[1]
+    terms, columns = c.shape
+    if terms * columns * c.dtype.itemsize <= LARGE or columns <= tile.width or tile.bands == 1:
+        return
+    shares = tile.bands * len(tile.rows)
+    share = b.add(b.mul(tile.band, index(len(tile.rows))), r)
+    first = b.mul(share, index(-(-terms // shares)))
+    for k in range(-(-terms // shares)):
+        for n in tile.columns:
+            place = [b.add(first, index(k)), b.add(n.first, index(tile.width))]
+            prefetch(b, e.pointer(c, place), cache=2)
+
+
+def _finish(e: Elements, v: Value, tile: Tile, sums: list[Any]) -> None:
+    """What follows the product, from the registers."""
+    e.known.clear()
+    rest = iter(sums)
+    for row in tile.rows:
+        for n in tile.columns:
+            e.bind(v, [Place(row), n], next(rest))
+            e.finish([Place(row), n])
+
+
+def _finish_in_a_loop(e: Elements, v: Value, tile: Tile, sums: list[Any]) -> None:
+    """What follows the product, in a loop over the tile: its code stands there only once."""
+    b, columns = e.b, tile.columns
+    for lanes in dict.fromkeys(n.lanes for n in columns):
+        some = [n for n in columns if n.lanes == lanes]
+        chosen = [x for i, x in enumerate(sums) if columns[i % len(columns)].lanes == lanes]
+        kind = chosen[0].type
+        room = on_the_stack(b, kind, len(chosen))
+        for i, x in enumerate(chosen):
+            b.store(x, b.gep(room, [index(i)], source_etype=kind), align=v.dtype.itemsize)
+        with loop(b, len(tile.rows)) as r, loop(b, len(some)) as n:
+            stored = b.gep(room, [b.add(b.mul(r, index(len(some))), n)], source_etype=kind)
+            first = b.add(some[0].first, b.mul(n, index(lanes)))
+            places = [Place(b.add(tile.rows[0], r)), Place(first, lanes)]
+            e.known.clear()
+            e.bind(v, places, b.load(stored, typ=kind, align=v.dtype.itemsize))
+            e.finish(places)
 
 
 def _visited(
@@ -125,7 +236,7 @@ def _visited(
     visits: Value,
     band: Any,
     start: list[Any],
-    body: Callable[[Any, list[Any]], list[Any]],
+    body: Body,
 ) -> list[Any]:
     """The sum over the places in the list of a band, instead of over all."""
     b = e.b

@@ -82,6 +82,23 @@ def below(b: Any, first: Any, length: int, n: int) -> Any:
     return b.icmp_unsigned("<", places, constant(length, places.type))
 
 
+def prefetch(b: Any, address: Any, cache: int, writing: bool = False) -> None:
+    """Ask for a cache line, to be there when it is needed; `cache` 1 is the nearest, and small."""
+    name = "llvm.prefetch.p0"
+    function = b.module.globals.get(name)
+    if function is None:
+        kinds = [POINTER, I32, I32, I32]
+        function = ir.Function(b.module, ir.FunctionType(ir.VoidType(), kinds), name)
+    how = (ir.Constant(I32, i) for i in (int(writing), 4 - cache, 1))
+    b.call(function, [address, *how])
+
+
+def on_the_stack(b: Any, kind: Any, count: int) -> Any:
+    """The address of room for `count` elements while the function runs."""
+    with b.goto_entry_block():
+        return b.emit(POINTER, f"alloca {kind}, i64 {count}, align 64")
+
+
 def call(b: Any, name: str, *arguments: Any) -> Any:
     """One of LLVM's intrinsic functions, such as llvm.sqrt."""
     kind = arguments[0].type
