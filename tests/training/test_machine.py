@@ -214,3 +214,106 @@ def test_what_rounding_alone_decides_is_no_disagreement() -> None:
     cancelled = tg.compile(lambda x: (x.exp() + 1e7 - 1e7) * 1e5 - x.exp().sum() * 1e5)
     x = np.linspace(0.1, 1, 50, dtype=np.float32)
     assert np.isfinite(cancelled(x)).all()
+
+
+class Counting(tg.nn.Layer):
+    """Divides by the number of its calls."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def call(self, x: Any) -> Any:
+        self.count += 1
+        return x * (1 / self.count)
+
+
+class Noisy(tg.nn.Layer):
+    """Adds noise that NumPy draws."""
+
+    def __init__(self) -> None:
+        self.dice = np.random.default_rng(0)
+
+    def call(self, x: Any) -> Any:
+        return x + self.dice.normal(size=x.shape).astype(np.float32)
+
+
+class Narrow(tg.nn.Layer):
+    """Takes nothing but Tensors."""
+
+    def call(self, x: Any) -> Any:
+        if type(x) is not Tensor:
+            raise RuntimeError("only Tensors")
+        return x
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (Counting, "the network changes 'count' while it computes"),
+        (Noisy, "the network draws random numbers with NumPy while it computes"),
+        (Narrow, "RuntimeError: only Tensors"),
+    ],
+)
+def test_a_layer_that_the_graph_does_not_show_runs_as_it_is(
+    layer: Callable[[], tg.nn.Layer], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nets = [tg.nn.Sequential(tg.nn.Affine(64, 10), layer()) for _ in range(2)]
+    runs = [
+        tg.fit(net, DIGITS, steps=3, progress=compiled, compiled=compiled)
+        for net, compiled in zip(nets, (True, False), strict=True)
+    ]
+    assert f"not compiled: {reason}" in capsys.readouterr().err
+    assert runs[0].explain().startswith(f"not compiled: {reason}")
+    if layer is Narrow:  # the others were called once more, to trace them
+        np.testing.assert_array_equal(runs[0].losses, runs[1].losses)
+
+
+class Attention(tg.nn.Layer):
+    """Softmax of the products of 8 rows with 8 rows."""
+
+    def __init__(self) -> None:
+        self.q = tg.Parameter(np.linspace(-0.3, 0.3, 64, dtype=np.float32).reshape(8, 8))
+
+    def call(self, x: Any) -> Any:
+        x = x.reshape(-1, 8, 8)
+        scores = tg.softmax((x @ self.q) @ x.transpose(0, 2, 1), axis=2)
+        return (scores @ x).reshape(x.shape[0], 64)
+
+
+class Convolution(tg.nn.Layer):
+    """Four filters of 3 by 3, written with index maps, and the largest of 2 by 2."""
+
+    def __init__(self) -> None:
+        self.w = tg.Parameter(np.linspace(-0.3, 0.3, 36, dtype=np.float32).reshape(9, 4))
+
+    def call(self, x: Any) -> Any:
+        x = np.pad(x.reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)))
+        parts = [x[:, i : i + 8, j : j + 8] for i in range(3) for j in range(3)]
+        y: Any = (np.stack(parts, axis=3).reshape(-1, 9) @ self.w).reshape(-1, 8, 8, 4)
+        y = np.stack([y[:, i::2, j::2] for i in range(2) for j in range(2)], axis=4).max(axis=4)
+        return tg.relu(y).reshape(y.shape[0], 64)
+
+
+class Normalized(tg.nn.Layer):
+    """Mean 0 and variance 1 in the batch, times a weight."""
+
+    def __init__(self) -> None:
+        self.g = tg.Parameter(np.ones(64, np.float32))
+
+    def call(self, x: Any) -> Any:
+        x = x.reshape(-1, 64)
+        off = x - x.mean(axis=0)
+        return off / np.sqrt((off**2).mean(axis=0) + 1e-5) * self.g
+
+
+@pytest.mark.parametrize("layer", [Attention, Convolution, Normalized])
+def test_layers_of_ones_own_are_compiled(
+    layer: Callable[[], tg.nn.Layer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    nets = [tg.nn.Sequential(layer(), tg.nn.Affine(64, 10)) for _ in range(2)]
+    fast, slow = (
+        tg.fit(net, DIGITS, steps=20, progress=compiled, compiled=compiled)
+        for net, compiled in zip(nets, (True, False), strict=True)
+    )
+    assert "not compiled" not in capsys.readouterr().err
+    np.testing.assert_allclose(fast.losses, slow.losses, rtol=1e-4)

@@ -68,7 +68,7 @@ class Compiled:
                 for k, x in bound.items()
             ),
         )
-        if self._known and self._surroundings.changed():
+        if self._known and self._surroundings.changed() is not None:
             self._known.clear()
             self._surroundings = Surroundings(self.function)
         version = self._known.get(signature)

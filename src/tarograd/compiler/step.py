@@ -10,6 +10,7 @@ import numpy as np
 
 from tarograd.compiler.program import Program
 from tarograd.compiler.rewrite import rewrite
+from tarograd.compiler.surroundings import Surroundings
 from tarograd.compiler.trace import Untraceable, trace
 from tarograd.derivatives import grad
 from tarograd.graph import Array, context, group
@@ -91,7 +92,14 @@ def step_program(recipe: Recipe, batch_size: int) -> Program:
         with group("update", ""):
             return {"loss": loss} | _updates(recipe, parameters, slopes, given, lr, number)
 
+    seen = [Surroundings(layer) for layer in (recipe.network, recipe.criterion)]
+    before = [around.dice() for around in seen]
     program = trace(step, data | state, parameters, "step")
+    for around, dice in zip(seen, before, strict=True):
+        name = around.changed()
+        if name is not None or around.dice() != dice:
+            what = f"changes {name!r}" if name is not None else "draws random numbers with NumPy"
+            raise Untraceable(f"the network {what} while it computes, outside of the graph")
     inputs = {k: program.inputs[k] for k in [*data, *parameters, *state]}
     return rewrite(Program("step", inputs, program.outputs, program.checks))
 

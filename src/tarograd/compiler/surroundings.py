@@ -16,7 +16,7 @@ from tarograd.nn import Layer
 from tarograd.tensor import Tensor
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
-DEPTH = 4  # attributes of attributes of … that are looked through
+DEPTH = 6  # attributes of attributes of … that are looked through
 LONGEST = 1000  # items of a list or dict that is
 # What layers and optimizers count and remember is read at every call, and so is the learning rate.
 READ_ANEW = ("_calls", "_pass", "step_count", "states", "lr", "name", "_drawn")
@@ -40,7 +40,7 @@ class Surroundings:
     def __init__(self, function: Callable[..., Any]) -> None:
         self.leaves: dict[str, Tensor] = {}
         self.generators: list[np.random.Generator] = []
-        self._watched: list[tuple[Seen, Any]] = []
+        self._watched: list[tuple[str, Seen, Any]] = []
         self._visited: set[int] = set()
         self._used: set[str] = set()  # names in the code
         inner = inspect.unwrap(function)
@@ -51,18 +51,18 @@ class Surroundings:
         else:
             raise TypeError(f"compile: {function!r} is no function, method or layer")
 
-    def changed(self) -> bool:
-        """Whether a name, a field or a number in the surroundings stands for something else."""
-        for read, before in self._watched:
+    def changed(self) -> str | None:
+        """A name, field or number in the surroundings that stands for something else by now."""
+        for name, read, before in self._watched:
             try:
                 now = read()
             except (KeyError, ValueError, IndexError, AttributeError):
-                return True
+                return name
             if now is before:
                 continue
             if type(now) is not type(before) or not isinstance(now, PLAIN) or now != before:
-                return True
-        return False
+                return name
+        return None
 
     def dice(self) -> list[str]:
         """The states of the random numbers that the function could draw outside of the graph."""
@@ -105,7 +105,7 @@ class Surroundings:
                 value = cell.cell_contents
             except ValueError:  # not given a value yet
                 continue
-            self._watched.append((partial(getattr, cell, "cell_contents"), value))
+            self._watched.append((name, partial(getattr, cell, "cell_contents"), value))
             self._visit(name, value, DEPTH)
 
     def _called(self, name: str, function: Any, depth: int) -> None:
@@ -121,7 +121,7 @@ class Surroundings:
             self._function(MethodType(type(function).__call__, function))
 
     def _watch(self, name: str, container: Any, key: Any, depth: int) -> None:
-        self._watched.append((partial(getitem, container, key), container[key]))
+        self._watched.append((name, partial(getitem, container, key), container[key]))
         self._visit(name, container[key], depth)
 
     def _visit(self, name: str, value: Any, depth: int) -> None:

@@ -176,10 +176,11 @@ class Run:
         try:
             recipe = Recipe(*parts, seed=self.batches.seed)
             self.machine = Machine(recipe, self.batches, threads=threads)
-        except Untraceable as error:
-            self.eager = str(error)
+        except Exception as error:  # whatever a layer does that the compiler does not bear
+            own = isinstance(error, Untraceable)
+            self.eager = str(error) if own else f"{type(error).__name__}: {error}"
             if show:
-                print(f"not compiled: {error}", file=sys.stderr)
+                print(f"not compiled: {self.eager}", file=sys.stderr)
 
     def explanation(self) -> str:
         """What the steps consisted of."""
