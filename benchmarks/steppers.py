@@ -214,6 +214,7 @@ class Tarograd(Stepper):
     name = "tarograd, all pixels"
     package = "tarograd"
     skip_zeros: ClassVar[bool] = False
+    shared: ClassVar[bool] = False
 
     def start(self, parameters: list[Array]) -> None:
         """Trace and compile the step."""
@@ -234,7 +235,7 @@ class Tarograd(Stepper):
         program = lower(step_program(recipe, self.work.batch))
         sparse = ["images"] if self.skip_zeros and pays(self.images) else []
         external = {"images": self.images, "labels": self.labels}
-        self.native = Native(program, external, sparse=sparse)
+        self.native = Native(program, external, sparse=sparse, shared=self.shared)
         for name, array in zip(recipe.parameters(), parameters, strict=True):
             self.native.view(program.inputs[name])[...] = array
         self.count, self.rng = 0, np.random.default_rng(2)

@@ -51,6 +51,31 @@ def test_one_table_has_the_textbook_tarograd_and_the_import() -> None:
     assert min(accuracies) > 0.5  # of ten classes that can be told apart
 
 
+def by_itself(name: str) -> dict[str, list[str]]:
+    """The cells of each row of a benchmark that is a program of its own, by the row's name."""
+    result = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", "--quick"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    lines = [re.split(r"\s{2,}", line.strip()) for line in result.stdout.splitlines()]
+    return {cells[0]: cells[1:] for cells in lines}
+
+
+def test_the_time_until_the_first_step_is_divided_among_its_parts() -> None:
+    rows = by_itself("compile_time")
+    assert len(rows["W1 cold"]) == len(rows["W1 warm"]) == len(rows["minimum"]) == 8
+
+
+def test_two_threads_are_timed_beside_one() -> None:
+    rows = by_itself("threads")
+    for name in ("W1 tarograd", "W1 tarograd, all pixels", "W1 tarograd, busy"):
+        assert len(rows[name]) == 3
+
+
 def test_drawings_are_timed() -> None:
     result = subprocess.run(
         [sys.executable, "-m", "benchmarks.drawing", "--quick"],
