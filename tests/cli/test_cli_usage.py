@@ -17,7 +17,7 @@ from words import call, refusal
 import tarograd as tg
 from commands import PYTHON, Outcome, script, taro
 
-COMMANDS = ("train", "check", "predict", "graph")
+COMMANDS = ("train", "check", "predict", "draw", "graph")
 
 
 def examples(text: str) -> list[list[str]]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import ast
-import os
-import sys
 import unicodedata
 from collections.abc import Callable
-from shutil import get_terminal_size
 from typing import Any
 
 import click
 import numpy as np
 
 from tarograd.backward import backpropagate
+from tarograd.cli.pictures import show
 from tarograd.drawing import draw
 from tarograd.functions import relu, sigmoid
 from tarograd.graph import topological_order
@@ -99,29 +97,10 @@ def graph(formula: str, values: tuple[str, ...], output: str | None, ascii: bool
     unused = [name for name, leaf in leaves.items() if id(leaf) not in labels]
     if unused:
         raise click.UsageError(f"{unused[0]} is not in the formula {shown}")
-    _draw(result, output, ascii)
+    show(draw(result), output, ascii)
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for value, derivative, label in rows:
         click.echo(f"{value:>{widths[0]}}   {derivative:>{widths[1]}}   {label}")
-
-
-def _draw(result: Tensor, output: str | None, ascii: bool) -> None:
-    """Save the picture, and show it as the terminal can."""
-    picture = draw(result)
-    if output:
-        picture.save(output)
-    columns = get_terminal_size((200, 24)).columns
-    color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    plain = ascii or not _shows("─━▶×", sys.stdout.encoding or "utf-8")
-    click.echo(picture.terminal(color=color, ascii=plain, columns=columns) + "\n")
-
-
-def _shows(text: str, encoding: str) -> bool:
-    """Whether the output can carry these characters."""
-    try:
-        return bool(text.encode(encoding))
-    except UnicodeEncodeError:
-        return False
 
 
 def _assignments(texts: tuple[str, ...]) -> dict[str, Tensor]:

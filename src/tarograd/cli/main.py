@@ -12,6 +12,7 @@ import sys
 import click
 
 from tarograd.cli.check import check
+from tarograd.cli.draw import draw
 from tarograd.cli.graph import graph
 from tarograd.cli.predict import predict
 from tarograd.cli.source import source
@@ -36,7 +37,7 @@ def cli() -> None:
     """Deep learning as a computational graph that can be seen, trusted and run."""
 
 
-for command in (train, check, predict, graph, source):
+for command in (train, check, predict, draw, graph, source):
     cli.add_command(command)
 
 

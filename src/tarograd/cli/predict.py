@@ -46,7 +46,7 @@ def predict(model: Path, images: tuple[Path, ...], invert: bool) -> None:
         raise click.UsageError(f"{model}: {network!r} has no weights")
     inputs = network.parameters()[0].shape[0]
     for path in images:
-        image, note = _read(path, inputs, network)
+        image, note = read_image(path, inputs, network)
         image = 1 - image if invert else image
         with np.errstate(all="ignore"):  # of weights that are not finite; refused below
             probabilities = softmax(network.predict(image.reshape(1, -1)))[0]
@@ -60,7 +60,7 @@ def predict(model: Path, images: tuple[Path, ...], invert: bool) -> None:
             click.echo(f"  {digit}  {p:.4f}  {'#' * round(40 * float(p))}".rstrip())
 
 
-def _read(path: Path, inputs: int, network: Network) -> tuple[Array, str]:
+def read_image(path: Path, inputs: int, network: Network) -> tuple[Array, str]:
     """The image as numbers from 0 to 1 in the network's size, and what was done to it."""
     if not path.is_file():
         raise click.UsageError(f"{path}: there is no such file")

@@ -175,14 +175,13 @@ class Recorder:
     def _show(self, done: int, server: Server) -> None:
         """Send what is new to the browsers that show the run."""
         began = time.thread_time()  # other programs' work does not count
-        known = {m.step for m in self.moments}
-        self.develop()
-        fresh = [m for m in self.moments if m.step not in known]
-        if self._taken != done:
-            moment = self._attempt(self._state(done))
-            if moment is not None:
-                fresh.append(moment)
-                self._live.append(moment.vitals)
+        before = len(self.moments)
+        self.develop(1)  # the others as long as there is time for it, or at the end
+        fresh = self.moments[before:]
+        moment = self._attempt(self._state(done))
+        if moment is not None:
+            fresh.append(moment)
+            self._live.append(moment.vitals)
         self._send(server, fresh, self.news(done, "running"))
         self._shown, self._shown_at = time.monotonic(), time.thread_time()
         self._show_cost = self._shown_at - began
@@ -196,9 +195,9 @@ class Recorder:
         """The page for a browser that comes now; it knows the events up to `event`."""
         return run_page(self.title, self.json(self._position, "running", event=event), live=True)
 
-    def develop(self) -> None:
-        """Make pages of the moments that wait."""
-        waiting, self._waiting = self._waiting, []
+    def develop(self, most: int = MOMENTS) -> None:
+        """Make pages of the moments that wait, or of the oldest of them."""
+        waiting, self._waiting = self._waiting[:most], self._waiting[most:]
         for state in waiting:
             moment = self._attempt(state)
             if moment is not None:
@@ -298,7 +297,8 @@ class Recorder:
         """What changes with every step, beside the moments."""
         seen = [m.vitals for m in self.moments]
         if state == "running":  # the report itself depends on nobody's looking
-            seen += self._live
+            kept = {v.step for v in seen}
+            seen += [v for v in self._live if v.step not in kept]
         return {
             "about": self.about,
             "steps": self.steps,
