@@ -445,5 +445,17 @@ def test_dark_and_narrow_screens(browser: Browser, tmp_path: Path) -> None:
     box = page.locator(".graph").bounding_box()
     assert box is not None
     assert box["width"] == 390
+    page.locator(".box.leaf", has_text="apple").click()  # the panel below grows
+    page.wait_for_function(
+        "Math.abs(view.y + view.k * scene.height / 2 - stage.clientHeight / 2) < 30"
+    )
+    less = page.locator(".graph").bounding_box()
+    assert less is not None
+    assert less["height"] < box["height"]
+    for leaf in page.locator(".box").all():
+        place = leaf.bounding_box()
+        assert place is not None
+        assert place["y"] + place["height"] <= less["y"] + less["height"]
+    assert page.get_by_role("treeitem").count() == 5  # out of sight, but told
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     context.close()

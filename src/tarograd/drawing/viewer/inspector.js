@@ -25,11 +25,13 @@ export function inspect() {
   const lines = ["forward", "backward"].flatMap((way) => sentences(way, key)).map((s) => el("p", { class: "rule" }, s));
   const group = key.startsWith("group") ? trace.groups[at] : null;
   const title = group ? group.name : `${trace.nodes[at].symbol}  ${trace.nodes[at].op}`;
-  const open = group ? [el("button", { onclick: () => toggle(at) }, opened.has(at) ? words.close : words.open)] : [];
+  const open = group ? [el("button", { id: "toggle", onclick: () => toggle(at) }, opened.has(at) ? words.close : words.open)] : [];
   const inputs = group ? group.enters.map((e) => e.value) : trace.nodes[at].uses.map((u) => trace.uses[u].value);
   const outputs = group ? group.leaves.map((e) => e.value) : [trace.nodes[at].output];
   const edges = (/** @type {string} */ title, /** @type {number[]} */ values) => [el("h3", {}, title), ...[...new Set(values)].map((v) => el("button", { class: "value", onclick: () => select(`value${v}`) }, `${nameOf(v)} = ${text(v)}`))];
+  const focused = document.activeElement?.id === "toggle";
   inspector.replaceChildren(el("h2", {}, title), ...lines, ...open, ...edges(words.inputs, inputs), ...edges(words.result, outputs));
+  if (focused) document.getElementById("toggle")?.focus();
 }
 
 /** @param {number} at */

@@ -118,7 +118,7 @@ export function makeRoom(kept) {
 export function nameOf(v) {
   const value = trace.values[v];
   if (value.name) return value.name;
-  if (value.node !== null) return `${trace.nodes[value.node].symbol}${value.node + 1}`;
+  if (value.node !== null) return `${trace.nodes[value.node].op}${value.node + 1}`;
   return text(v);
 }
 

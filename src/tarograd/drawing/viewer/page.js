@@ -1,7 +1,7 @@
 // The page: its bar, its keys, and what each of them does.
 import { compute } from "./calculus.js";
 import { data, el, live, makeRoom, nameOf, seen, state, trace, words } from "./model.js";
-import { begin, build, corner, draw, fit, highlight, move, pan, pointer, reveal, show, stage, view, zoom } from "./stage.js";
+import { begin, build, corner, draw, fit, highlight, move, pan, pointer, resized, reveal, show, stage, view, zoom } from "./stage.js";
 import { forwardSteps, planSteps, sentences } from "./steps.js";
 import { follow, inspect, inspector } from "./inspector.js";
 import { outline, tree } from "./outline.js";
@@ -48,6 +48,7 @@ export function toggle(group, all = false) {
     view.y += (before.y - after.y) * view.k;
   }
   move();
+  inspect();
   slider.max = state.steps.length;
   go(followed ? state.steps.length : state.step);
   if (closed) say([words.folded.replace("{}", String(closed)).replace("{}", String(data.most))]);
@@ -172,7 +173,7 @@ function start() {
   begin();
   pointer(clicked);
   document.addEventListener("keydown", keys);
-  window.addEventListener("resize", () => begin());
+  new ResizeObserver(resized).observe(stage);
   window.addEventListener("message", ({ source, data }) => source === window.parent && Number.isInteger(data?.tarograd?.step) && go(data.tarograd.step));
 }
 start();

@@ -128,6 +128,7 @@ export function highlight(keys) {
 export function move() {
   world.style.transform = `translate(${view.x}px,${view.y}px) scale(${view.k})`;
   world.classList.add("moving");
+  touched = true;
   clearTimeout(settling);
   settling = setTimeout(() => world.classList.remove("moving"), SETTLE);
   world.classList.toggle("far", view.k < FAR);
@@ -143,7 +144,10 @@ export function fit(least = 0.03) {
   view.y = Math.max(20, (h - scene.height * view.k) / 2);
   move();
 }
-export const begin = () => fit(READABLE);
+export function begin() {
+  fit(READABLE);
+  touched = false;
+}
 
 /** @param {number} factor */
 export function zoom(factor, x = stage.clientWidth / 2, y = stage.clientHeight / 2) {
@@ -151,6 +155,18 @@ export function zoom(factor, x = stage.clientWidth / 2, y = stage.clientHeight /
   view.x = x - ((x - view.x) * k) / view.k;
   view.y = y - ((y - view.y) * k) / view.k;
   view.k = k;
+  move();
+}
+
+let touched = false; // by hand: then it stays as large as it is
+let size = [0, 0];
+/** The window has another size: what is in its middle stays there. */
+export function resized() {
+  const [w, h] = size, now = [stage.clientWidth, stage.clientHeight];
+  size = now;
+  if (!touched) return begin();
+  view.x += (now[0] - w) / 2;
+  view.y += (now[1] - h) / 2;
   move();
 }
 
