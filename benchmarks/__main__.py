@@ -7,11 +7,14 @@ import platform
 
 import click
 
+WHAT = ("all", "step", "run", "import", "race", "whole")
 QUIET = 0.9  # the share of a core that a row gets at least when nothing else runs
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["all", "step", "run", "import", "race"]), default="all")
+@click.argument(
+    "what", type=click.Choice(["all", "step", "run", "import", "race", "whole"]), default="all"
+)
 @click.argument("works", type=click.Choice(["W1", "W2", "W3", "W4"]), nargs=-1)
 @click.option("--quick", is_flag=True, help="A few steps only: shows that it works, not how fast.")
 def main(what: str, works: tuple[str, ...], quick: bool) -> None:
@@ -22,13 +25,14 @@ def main(what: str, works: tuple[str, ...], quick: bool) -> None:
     contains mnist/, otherwise random images of its shape.
 
     A RACE is the training steps of four networks, W1 to W4, by the machine code of tarograd, of
-    JAX and of PyTorch, beside the peak of the machine; the names choose among them.
+    JAX and of PyTorch, beside the peak of the machine; the names choose among them. WHOLE is the
+    first step, and a whole run, from the start of a process to its end.
     """
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = "1"  # before NumPy and the peers are imported
     from threadpoolctl import threadpool_limits
 
-    from benchmarks import contenders, measure, problem, race, table
+    from benchmarks import contenders, measure, problem, race, table, whole
 
     size = problem.QUICK if quick else problem.FULL
     sections: dict[str, list[table.Row]] = {}
@@ -37,6 +41,9 @@ def main(what: str, works: tuple[str, ...], quick: bool) -> None:
     if what == "race":
         with threadpool_limits(1):
             print(f"\n{race.race(size, works)}")
+        return
+    if what == "whole":
+        print(f"\n{whole.processes(size)}")
         return
     with threadpool_limits(1):
         if what != "import":

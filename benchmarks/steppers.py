@@ -50,6 +50,14 @@ class Stepper:
         """Make the steps of a chunk; gives their losses."""
         raise NotImplementedError
 
+    def epoch(self, batches: Array) -> None:
+        """A step with each of other batches, of the shape (steps, n)."""
+        raise NotImplementedError
+
+    def accuracy(self, x: Array, t: Array) -> float:
+        """The share of right answers for images (n, 784), from 0 to 1, and labels (n,)."""
+        raise NotImplementedError
+
 
 class Tanh:
     """The hyperbolic tangent."""
@@ -139,6 +147,18 @@ class Torch(Stepper):
         """The loss as it is."""
         return objective
 
+    def epoch(self, batches: Array) -> None:
+        """A step with each batch, whose images are picked out as PyTorch does it."""
+        images, labels = self.torch.from_numpy(self.images), self.torch.from_numpy(self.labels)
+        for chosen in self.torch.from_numpy(batches):
+            self.xs, self.ts = images[chosen][None], labels[chosen][None]
+            self.train()
+
+    def accuracy(self, x: Array, t: Array) -> float:
+        """The share of right answers."""
+        with self.torch.no_grad():
+            return float(np.mean(self.net(self.torch.from_numpy(x)).argmax(dim=1).numpy() == t))
+
     def train(self) -> list[float]:
         """The loop that PyTorch's tutorials teach."""
         losses = []
@@ -175,10 +195,13 @@ class Jax(Stepper):
         work = self.work
         hidden = jax.nn.relu if work.activation == "relu" else jnp.tanh
 
-        def loss(p: Any, x: Any, t: Any) -> Any:
+        def scores(p: Any, x: Any) -> Any:
             for i in range(0, len(p) - 2, 2):
                 x = hidden(x @ p[i] + p[i + 1])
-            logarithms = jax.nn.log_softmax(x @ p[-2] + p[-1])
+            return x @ p[-2] + p[-1]
+
+        def loss(p: Any, x: Any, t: Any) -> Any:
+            logarithms = jax.nn.log_softmax(scores(p, x))
             return -jnp.take_along_axis(logarithms, t[:, None], axis=1).mean()
 
         def step(state: Any, batch: Any) -> Any:
@@ -200,12 +223,28 @@ class Jax(Stepper):
         zeros = zeros if work.optimizer == "adam" else []
         self.state = [jnp.asarray(p) for p in parameters], zeros, zeros, jnp.float32(0)
         self.scan = jax.jit(lambda state, batches: jax.lax.scan(step, state, batches))
+        self.scores, self.asarray = jax.jit(scores), jnp.asarray
         self.xs, self.ts = jnp.asarray(self.xs), jnp.asarray(self.ts)
+        self.gathering = jax.jit(
+            lambda state, x, t, batches: jax.lax.scan(
+                lambda s, chosen: step(s, (x[chosen], t[chosen])), state, batches
+            )
+        )
 
     def train(self) -> list[float]:
         """One call for all batches; reading the losses waits for it."""
         self.state, losses = self.scan(self.state, (self.xs, self.ts))
         return [float(loss) for loss in np.asarray(losses)]
+
+    def epoch(self, batches: Array) -> None:
+        """A step with each batch, whose images are picked out inside of the compiled code."""
+        everything = (self.asarray(self.images), self.asarray(self.labels))
+        self.state, _ = self.gathering(self.state, *everything, self.asarray(batches))
+
+    def accuracy(self, x: Array, t: Array) -> float:
+        """The share of right answers."""
+        found = self.scores(self.state[0], self.asarray(x))
+        return float(np.mean(np.asarray(found).argmax(axis=1) == t))
 
 
 class Tarograd(Stepper):

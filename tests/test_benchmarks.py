@@ -157,3 +157,11 @@ def test_only_the_arithmetic_that_the_mathematics_needs_counts() -> None:
 
     first, rest = 100 * 784 * 50, 100 * 50 * 10
     assert WORKS[0].operations == 2 * (2 * first + 3 * rest)
+
+
+def test_a_whole_run_learns_in_a_process_of_its_own() -> None:
+    command = [sys.executable, "-m", "benchmarks.whole", "run", "tarograd", "60", "--quick"]
+    told = subprocess.run(
+        command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=120
+    )
+    assert float(told.stdout.removeprefix("test accuracy ")) > 0.8
