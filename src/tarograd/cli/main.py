@@ -27,6 +27,7 @@ Examples:
   tarograd train
   tarograd check
   tarograd predict runs/digits seven.png
+  tarograd draw runs/digits
   tarograd graph "apple * count * tax" apple=100 count=2 tax=1.1
 """
 
