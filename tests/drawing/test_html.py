@@ -233,6 +233,18 @@ def test_one_sample_of_a_batch_is_looked_at(show: Open) -> None:
     assert "[:, 0] / 5" in details.inner_text()  # a column of the weights is an image
 
 
+def test_a_share_comes_back_along_its_whole_way(show: Open) -> None:
+    x = tg.Tensor(3.0, "x")
+    page = show(tg.draw(np.exp(x) + np.sin(x)))
+    page.keyboard.press("Home")
+    for _ in range(6):  # exp, sin, +, the start, + and sin back
+        page.keyboard.press("ArrowRight")
+    assert "∂L/∂x = 1 × -0.99 = -0.99" in strip(page)
+    dotted = page.locator('.edge[data-value="0"].unreturned').count()
+    solid = page.locator('.edge[data-value="0"]:not(.unreturned)').count()
+    assert (dotted, solid) == (4, 3)  # x and the way over exp; before, at and behind the share
+
+
 def at_item(page: Page, key: str) -> None:
     """Move to an item of the outline with the arrow keys."""
     page.locator('[role="treeitem"][tabindex="0"]').focus()

@@ -246,6 +246,7 @@ function addLines(group, plan, x, y, lines, opened) {
     }
     lines.push({
       kind: "link", value, group, flows, label: null, tail: false, branch: false,
+      target: level.items[start].target ?? item.target, // of the share on either side
       points: [...way, stop].map(([a, b]) => [x + a, y + b]),
       head: item.kind === "node" || (item.kind === "group" && !opened.has(item.ref)),
     });

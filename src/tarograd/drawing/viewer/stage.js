@@ -54,7 +54,7 @@ export function build() {
   /** @type {Map<string|number, Line[]>} */
   const bundles = new Map(); // the lines that always look alike are drawn as one
   for (const line of scene.lines) {
-    const key = line.kind === "share" ? bundles.size : `${line.group}/${line.value}/${line.flows}`;
+    const key = line.target ? bundles.size : `${line.group}/${line.value}/${line.flows}`;
     bundles.set(key, [...(bundles.get(key) ?? []), line]);
     if (line.label) piece("labels", `value${line.value}`, line.points, () => drawLabel(line, changed(line)), line);
   }
@@ -102,7 +102,7 @@ function mark(piece) {
   let marks = piece.base;
   if (line) {
     if (!reached.computed[line.value]) marks += " waiting";
-    if (line.flows && !(line.kind === "share" ? reached.share(line) : reached.returned[line.value])) marks += " unreturned";
+    if (line.flows && !(line.target ? reached.share(line) : reached.returned[line.value])) marks += " unreturned";
     if (state.chain.has(line.value)) marks += " chain";
   } else {
     if (key === state.steps[state.step - 1]?.part?.key) marks += " now";
