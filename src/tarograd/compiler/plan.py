@@ -312,10 +312,12 @@ class Plan:
             self.buffers[id(new)] = self.buffers[id(old)]
         self.kernels: list[Kernel] = []
         waiting = sorted(self.position, key=self.position.__getitem__)
+        done: set[Kernel] = set()
         while waiting:
-            ready = next(k for k in waiting if before[k] <= set(self.kernels))
+            ready = next(k for k in waiting if before[k] <= done)
             waiting.remove(ready)
             self.kernels.append(ready)
+            done.add(ready)
 
     def _place_scratch(self) -> None:
         """First fit: a place is free again when the last kernel that reads it has run."""

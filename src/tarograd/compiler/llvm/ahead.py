@@ -6,7 +6,7 @@ needed took as long as a fifth of a step.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any
 
@@ -32,32 +32,34 @@ def gathered(plan: Plan) -> Iterator[tuple[str, int]]:
 
 
 def fetch(
-    b: Any, plan: Plan, blocks: Mapping[str, Any], batches: Any, step: Any, steps: Any, part: Part
+    b: Any,
+    images: Sequence[tuple[Any, int]],
+    size: int,
+    batches: Any,
+    step: Any,
+    steps: Any,
+    part: Part,
 ) -> None:
     """Fetch a part of the rows of the mini-batch after this one.
 
     Args:
         b: the builder.
-        plan: says what is gathered.
-        blocks: the address of each block.
+        images: the addresses of the arrays, and the bytes of a row of each.
+        size: of a mini-batch.
         batches: the address of the indices of all mini-batches, which are int64.
         step: the number of this mini-batch among them.
         steps: how many there are; after the last one it is fetched again.
         part: which part of the rows, and of how many.
     """
-    found = list(gathered(plan))
-    if not found:
-        return
-    size = prod(plan.program.inputs["batch"].shape)
     first, last = (size * n // part[1] for n in (part[0], part[0] + 1))
-    if first == last:
+    if first == last or not images:
         return
     further = b.zext(b.icmp_unsigned("<", b.add(step, index(1)), steps), I64)
     start = b.mul(b.add(step, further), index(size))
     with loop(b, last - first, 1) as r:
         place = b.gep(batches, [b.add(start, b.add(r, index(first)))], source_etype=I64)
         row = b.load(place, typ=I64)
-        for block, nbytes in found:
-            image = b.gep(blocks[block], [b.mul(row, index(nbytes))], source_etype=I8)
+        for array, nbytes in images:
+            image = b.gep(array, [b.mul(row, index(nbytes))], source_etype=I8)
             for offset in range(0, min(nbytes, FARTHEST), ALIGNMENT):
                 prefetch(b, b.gep(image, [index(offset)], source_etype=I8), cache=2)

@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 from tarograd.compiler.llvm import text as ir
-from tarograd.compiler.llvm.ahead import Part, fetch
+from tarograd.compiler.llvm.ahead import Part, fetch, gathered
 from tarograd.compiler.llvm.alike import Spot
 from tarograd.compiler.llvm.share import Body, Phase, emit_phases, merged, phase
 from tarograd.compiler.llvm.words import I1, I8, I64, POINTER, index
@@ -47,14 +47,14 @@ class Steps:
 
     def __init__(self, module: Any, plan: Plan, calls: list[Call]) -> None:
         self.module, self.plan, self.calls = module, plan, calls
-        self.names = block_names(plan)
+        self.names, self.gathered = block_names(plan), list(gathered(plan))
 
     def emit(self) -> None:
         """Write the function for one thread."""
         b, i, _ = self._begin(LOOP, 0)
         self._feed(b, i)
         for n, call in enumerate(self.calls):
-            fetch(b, self.plan, self.blocks, self.fed[0], i, self.steps, (n, len(self.calls)))
+            self._fetch(b, i, (n, len(self.calls)))
             self._call(b, index(0), index(max(call.units, 1)), call)
         self._finish(b, i)
         self._repeat(b, i)
@@ -117,8 +117,15 @@ class Steps:
                 start = b.gep(source, [b.mul(i, index(nbytes))], source_etype=I8)
                 _copy(b, self._address(b, v), start, nbytes)
 
+    def _fetch(self, b: Any, i: Any, part: Part) -> None:
+        """Ask for some of the images of the next mini-batch."""
+        images = [(self.blocks[block], nbytes) for block, nbytes in self.gathered]
+        batch = self.plan.program.inputs.get("batch")
+        size = prod(batch.shape) if batch else 0
+        fetch(b, images, size, self.fed[0], i, self.steps, part)
+
     def _fetching(self, b: Any, first: Any, last: Any, body: Body, part: Part) -> None:
-        fetch(b, self.plan, self.blocks, self.fed[0], self.number, self.steps, part)
+        self._fetch(b, self.number, part)
         body(b, first, last)
 
     def _call(self, b: Any, first: Any, last: Any, call: Call) -> None:
