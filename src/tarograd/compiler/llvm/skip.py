@@ -22,6 +22,8 @@ from tarograd.compiler.llvm.words import (
 from tarograd.compiler.plan import Kernel
 from tarograd.compiler.program import Value
 
+COMPRESSING = 16  # lanes: with as many, processors have an instruction that compresses a vector
+
 
 def visits_kernel(e: Elements, kernel: Kernel) -> None:
     """A list for each band of the rows of x, or of the rows of x turned over.
@@ -93,6 +95,8 @@ def _of_columns(e: Elements, v: Value, bits: Value) -> None:
 def _append(e: Elements, v: Value, band: Any, found: Any, first: Any, bits: Any) -> Any:
     """Write the places first + l for which bit l is set; how many there are then."""
     b, n = e.b, bits.type.width
+    if n < COMPRESSING:
+        return _append_singly(e, v, band, found, first, bits)
     places = b.add(splat(b, b.trunc(first, I32), n), counted(I32, n))
     wanted = b.bitcast(bits, ir.VectorType(I1, n))
     name = f"llvm.experimental.vector.compress.v{n}i32"
@@ -101,10 +105,19 @@ def _append(e: Elements, v: Value, band: Any, found: Any, first: Any, bits: Any)
         kinds = [places.type, wanted.type, places.type]
         compress = ir.Function(b.module, ir.FunctionType(places.type, kinds), name)
     rest = ir.Constant(places.type, ir.Undefined)
-    e.store(
-        v, [Place(band), Place(b.add(found, index(1)), n)], b.call(compress, [places, wanted, rest])
-    )
-    return b.add(found, b.zext(call(b, "ctpop", b.zext(bits, I32) if n < 32 else bits), I64))
+    chosen = b.call(compress, [places, wanted, rest])
+    e.store(v, [Place(band), Place(b.add(found, index(1)), n)], chosen)
+    return b.add(found, b.zext(call(b, "ctpop", b.zext(bits, I32)), I64))
+
+
+def _append_singly(e: Elements, v: Value, band: Any, found: Any, first: Any, bits: Any) -> Any:
+    """The same place by place: each is written, and overwritten by the next if it is not wanted."""
+    b, start, word = e.b, e.b.trunc(first, I32), e.b.zext(bits, I64)
+    for i in range(bits.type.width):
+        place = b.add(start, constant(i, I32))
+        e.store(v, [Place(band), Place(b.add(found, index(1)))], place)
+        found = b.add(found, b.and_(b.lshr(word, index(i)), index(1)))
+    return found
 
 
 def _close(e: Elements, v: Value, band: Any, found: Sequence[Any]) -> None:
