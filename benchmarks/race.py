@@ -18,7 +18,11 @@ HEADINGS = ("", "median", "minimum", "÷ JAX", "÷ PyTorch", "GFLOP/s", "of peak
 
 
 def race(size: Size, names: tuple[str, ...]) -> str:
-    """A table of the pieces of work with these names, or of all."""
+    """A table of the pieces of work with these names, or of all.
+
+    The times are those of the processor, which was at work for the task: everyone has one thread,
+    and a machine that is busy with other things distorts them less than it does the clock's.
+    """
     rows = [list(HEADINGS)]
     for work in WORKS:
         if not names or work.name in names:
@@ -69,15 +73,16 @@ def _row(
     name: str, work: Work, timings: dict[str, Timing], peak: float, steps: int, note: str
 ) -> list[str]:
     timing = timings[name]
-    rate = work.operations * steps / min(timing.wall)
-    ratios = [
-        f"{timing.ratio(timings[kind.name]):.2f}" if kind.name in timings else ""
-        for kind in (Jax, Torch)
-    ]
+    rate = work.operations * steps / min(timing.cpu)
+    ratios = []
+    for kind in (Jax, Torch):
+        peer = timings[kind.name].cpu if kind.name in timings else []
+        pairs = zip(timing.cpu, peer, strict=False)
+        ratios.append(f"{median(a / b for a, b in pairs):.2f}" if peer else "")
     return [
         f"  {name}",
-        seconds(median(timing.wall) / steps),
-        seconds(min(timing.wall) / steps),
+        seconds(median(timing.cpu) / steps),
+        seconds(min(timing.cpu) / steps),
         *ratios,
         f"{rate / 1e9:.1f}",
         f"{rate / peak:.0%}",
