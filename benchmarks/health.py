@@ -25,7 +25,6 @@ from tarograd.training.vitals import Vitals, vitals
 
 SEEDS = 10
 WITHIN = 50  # steps
-HEALTHY_STEPS = 600
 LATER = (100, 150, 200, 250, 300, 400, 500, 600)
 RUNS = 20
 ALLOWED = 1  # false alarms on the healthy runs

@@ -114,7 +114,7 @@ def test_moments_arrive_and_ctrl_c_ends_the_run_and_the_server(
 
 def test_a_watched_run_has_the_bits_of_any_other(tmp_path: Path, look: Open) -> None:
     folders = tmp_path / "a", tmp_path / "b"
-    words = ("train", "--steps", 20_000, "--quiet", "--out", "run")
+    words = ("train", "--steps", 30_000, "--quiet", "--out", "run")
     for folder in folders:
         folder.mkdir()
     process = start(*words, "--watch", folder=folders[0])
@@ -260,6 +260,23 @@ def test_the_post_mortem_names_the_first_node(tmp_path: Path, look: Open) -> Non
     assert "Its inputs:" in text
     assert page.locator(".box.sick").count() == 1
     assert page.locator(".state").inner_text() == "failed"
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_axe_finds_nothing_serious(report: str, browser: Browser, width: int, scheme: Any) -> None:
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
+    )
+    screen: Any = {"width": width, "height": 800}
+    context = browser.new_context(color_scheme=scheme, viewport=screen, locale="en-US")
+    page = context.new_page()
+    page.goto(report)
+    page.evaluate("document.querySelectorAll('details').forEach((d) => d.open = true)")
+    found = axe.Axe().run(page).response
+    assert len(found["passes"]) > 10
+    serious = [v for v in found["violations"] if v["impact"] in ("serious", "critical")]
+    assert [(v["id"], [n["target"] for n in v["nodes"]]) for v in serious] == []
+    context.close()
 
 
 def test_nothing_of_it_is_wider_than_a_telephone(report: str, browser: Browser) -> None:

@@ -30,7 +30,7 @@ def steps_of(directory: Path) -> list[int]:
 
 
 def fit(directory: Path | None, net: tg.nn.Network | None = None, **settings: Any) -> tg.History:
-    settings = {"steps": 100, "progress": False, **settings}
+    settings = {"steps": 100, "progress": False, "compiled": False, **settings}
     return tg.fit(
         net or tg.nn.TwoLayerNet(64, 10, 10), some_digits(), directory=directory, **settings
     )
@@ -66,7 +66,7 @@ def test_the_global_random_numbers_of_a_users_layer_stay_the_same(tmp_path: Path
     nets = Noisy(), Noisy()
     for path, net in zip((tmp_path, None), nets, strict=True):
         np.random.seed(3)  # noqa: NPY002  # as users do
-        fit(path, net, compiled=False)
+        fit(path, net)
     assert values(nets[0]) == values(nets[1])
 
 
@@ -141,7 +141,7 @@ class Breaks(tg.nn.Layer):
 def test_a_crash_leaves_a_report_of_what_went_before(tmp_path: Path) -> None:
     net = tg.nn.Sequential(tg.nn.Affine(64, 10), Breaks())
     with pytest.raises(RuntimeError, match="the sensor"):
-        fit(tmp_path, net, compiled=False)
+        fit(tmp_path, net)
     run = run_of(tmp_path)
     assert run["message"] == "RuntimeError: the sensor is <b>gone</b>"
     assert [m["vitals"]["step"] for m in run["moments"]] == [s for s in EARLY if s < 40] + [40]
@@ -161,7 +161,7 @@ class Locked(tg.nn.Layer):
 
 def test_what_cannot_be_looked_into_trains_all_the_same(tmp_path: Path) -> None:
     layer = Locked()
-    fit(tmp_path, tg.nn.Sequential(tg.nn.Affine(64, 10), layer), compiled=False)
+    fit(tmp_path, tg.nn.Sequential(tg.nn.Affine(64, 10), layer))
     layer.file.close()
     run = run_of(tmp_path)
     assert run["moments"] == []
@@ -198,7 +198,7 @@ def test_a_killed_run_leaves_the_report_of_its_last_save(tmp_path: Path) -> None
 
 
 def test_sixty_moments_and_three_megabytes(tmp_path: Path) -> None:
-    layers = [tg.nn.Affine(64, 64), tg.nn.ReLU()] * 1
+    layers = [tg.nn.Affine(64, 64), tg.nn.ReLU()]
     net = tg.nn.Sequential(*layers, tg.nn.Affine(64, 64), tg.nn.Sigmoid(), tg.nn.Affine(64, 10))
     fit(tmp_path, net, steps=400)
     assert len(steps_of(tmp_path)) == MOMENTS
