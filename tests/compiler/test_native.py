@@ -236,6 +236,12 @@ NEXT: list[Callable[..., Any]] = [
     lambda a, b, x, w: tg.softmax(a),
     lambda a, b, x, w: (a.tanh() @ w).relu() + x,
     lambda a, b, x, w: a.T.reshape(a.shape) * 0.5,
+    lambda a, b, x, w: np.sin(a) * b[::-1],
+    lambda a, b, x, w: np.concatenate([a, b], axis=0)[1 : a.shape[0] + 1],
+    lambda a, b, x, w: np.stack([a, 2 * b], axis=1).mean(axis=1),
+    lambda a, b, x, w: np.pad(a, ((1, 0), (0, 2)))[:-1, 1:-1],
+    lambda a, b, x, w: a[np.arange(a.shape[0]) // 2] + b,
+    lambda a, b, x, w: (np.stack([a, b]) @ w)[1].tanh(),
 ]
 
 
