@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from math import prod
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from tarograd.graph import Array, Operand, Primitive
 from tarograd.ops import elementwise, shape
 
 NUMBERS = (bool, int, float)
-Kind = TypeVar("Kind", bound=Operand)
 _recorder: ContextVar[Any] = ContextVar("tarograd recorder", default=None)
 
 
@@ -27,16 +26,9 @@ def recorder() -> Any:
     return _recorder.get()
 
 
-def tracer(default: type[Kind]) -> type[Kind]:
-    """The class of the Operands computed here: while a function is compiled, one of its own."""
-    trace = _recorder.get()
-    kind: type[Kind] = default if trace is None else trace.kind
-    return kind
-
-
 @contextmanager
 def tracing(trace: Any) -> Iterator[None]:
-    """Let `trace` record what is computed in the `with` block, in Operands of its `kind`."""
+    """Let `trace` record what is computed in the `with` block: it makes the Operands."""
     token = _recorder.set(trace)
     try:
         yield

@@ -12,7 +12,7 @@ from tarograd import numpy_functions as npf
 from tarograd import numpy_shapes
 from tarograd.backward import backpropagate
 from tarograd.graph import CONSTANT, Array, Node, Primitive, recorded, topological_order
-from tarograd.inputs import aligned, as_input, frozen, tracer, upstream_gradient
+from tarograd.inputs import aligned, as_input, frozen, recorder, upstream_gradient
 from tarograd.ops import arithmetic, elementwise
 from tarograd.protocol import NumPyOperand
 
@@ -71,13 +71,19 @@ class Tensor(NumPyOperand):
 
     def record(self, primitive: Primitive, inputs: tuple[Any, ...], attributes: Any) -> Tensor:
         """Compute a primitive and record it: every operation on Tensors comes through here."""
+        trace = recorder()
+        if trace is not None:
+            inputs = trace.admitted(primitive, inputs, attributes)
         inputs = tuple([as_input(primitive.name, x) for x in inputs])
         if primitive.elementwise or primitive.promotes:
             inputs = aligned(primitive, inputs)
         values = tuple([x._value if isinstance(x, Tensor) else x for x in inputs])
         y = primitive.forward(*values, **attributes)
         node = recorded(primitive, inputs, values, attributes)
-        return tracer(Tensor)._computed(y, node)
+        if trace is None:
+            return Tensor._computed(y, node)
+        traced: Tensor = trace.computed(y, node, (primitive, inputs, values, attributes))
+        return traced
 
     @property
     def value(self) -> Array:

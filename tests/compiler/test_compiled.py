@@ -406,3 +406,35 @@ def test_state_that_was_set_between_two_calls_is_used() -> None:
                 optimizer.lr = 0.5
         np.testing.assert_allclose(w.value, other.value, rtol=1e-12)
     assert adam.step_count == eager.step_count == 3
+
+
+def test_what_is_not_recorded_is_compiled_but_nothing_flows_back() -> None:
+    f = tg.compile(lambda x: x * 2)
+    with tg.context(recording=False):
+        assert [float(f(x)) for x in (1.0, 2.0)] == [2, 4]
+
+    @tg.compile
+    def partly(x: Any) -> Any:
+        with tg.context(recording=False):
+            scale = np.exp(x) + SCALE
+        return tg.grad((x * scale).sum(), x)
+
+    for x in (np.zeros(2), np.ones(2)):
+        np.testing.assert_allclose(partly(x), np.exp(x) + SCALE)
+
+
+def test_a_constant_in_front_is_no_way_around_the_checks() -> None:
+    one = tg.stop_gradient(tg.Tensor(np.ones(3, np.float32)))
+    w = tg.Parameter(np.ones(3, np.float32), "w")
+    sgd = tg.optim.SGD([w])
+    assert tg.compile(lambda x, scale: one * scale + x)(one.value, 0.5).dtype == np.float32
+
+    @tg.compile
+    def late(x: Any) -> Any:
+        sgd.step(tg.grad((w * x).sum(), [w]))
+        return one * w
+
+    with pytest.raises(Untraceable, match=r"w is used by 'multiply' after optimizer\.step"):
+        late(one.value)
+    with pytest.raises(IndexError, match="out of bounds"):
+        tg.compile(lambda rows: one[rows])(np.array([3]))

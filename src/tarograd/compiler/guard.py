@@ -130,37 +130,14 @@ class Traced(Refusing, Tensor):
 
     __slots__ = ()
 
-    def record(self, primitive: Primitive, inputs: tuple[Any, ...], attributes: Any) -> Tensor:
-        """Record, unless the shape of the result would depend on values."""
-        if primitive in (shape.index, shape.scatter):
-            _check_key(primitive, inputs, attributes)
-        return _recorded(super().record, primitive, inputs, attributes)
-
 
 class TracedParameter(Refusing, Parameter):
     """A Parameter for the length of a trace."""
 
     __slots__ = ()
 
-    def record(self, primitive: Primitive, inputs: tuple[Any, ...], attributes: Any) -> Tensor:
-        """Record; see `Traced.record`."""
-        if primitive is shape.index:
-            _check_key(primitive, inputs, attributes)
-        return _recorded(super().record, primitive, inputs, attributes)
 
-
-def _recorded(record: Any, primitive: Primitive, inputs: Any, attributes: Any) -> Tensor:
-    """Record with Python numbers that stay numbers: they take the dtype of what is beside them."""
-    trace = recorder()
-    if trace is None:
-        result: Tensor = record(primitive, inputs, attributes)
-        return result
-    result = record(primitive, trace.fitted(primitive, inputs), attributes)
-    trace.remember(result, inputs)
-    return result
-
-
-def _check_key(primitive: Primitive, inputs: tuple[Any, ...], attributes: Any) -> None:
+def check_key(primitive: Primitive, inputs: tuple[Any, ...], attributes: Any) -> None:
     """An index array may reach no further than its axis, at any call."""
     dims = inputs[0].shape if primitive is shape.index else attributes["shape"]
     for x, length in zip(inputs[1:], _lengths(attributes["key"], dims, inputs[1:]), strict=True):

@@ -16,10 +16,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tarograd.compiler.guard import INPUT, Traced, refusing
+from tarograd.compiler.guard import INPUT, Traced, check_key, refusing
 from tarograd.compiler.guard import Untraceable as Untraceable
 from tarograd.compiler.program import Program, Value
-from tarograd.graph import Array, Node, Operand, Primitive, group, topological_order
+from tarograd.graph import (
+    CONSTANT,
+    Array,
+    Node,
+    Operand,
+    Primitive,
+    current_group,
+    group,
+    topological_order,
+)
 from tarograd.inputs import NUMBERS
 from tarograd.ops import arithmetic, elementwise, matmul, random, reduction, shape
 from tarograd.tensor import Tensor, constant
@@ -93,8 +102,6 @@ class Trace:
         updated: the new values of parameters, by the `id` of these.
         expected: the results of this run, by the names of the outputs.
     """
-
-    kind = Traced
 
     def __init__(self, parameters: Mapping[str, Tensor] | None = None) -> None:
         self.parameters = dict(parameters or {})
@@ -251,8 +258,12 @@ class Trace:
             elif primitive is shape.reshape:
                 value.name = _of_input(value)
 
-    def fitted(self, primitive: Primitive, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Python numbers among the arguments take the dtype of the floats beside them."""
+    def admitted(
+        self, primitive: Primitive, inputs: tuple[Any, ...], attributes: Any
+    ) -> tuple[Any, ...]:
+        """The inputs of an operation, if they may be, Python numbers in the dtype beside them."""
+        if primitive in (shape.index, shape.scatter):
+            check_key(primitive, inputs, attributes)
         for x in inputs:
             if id(x) in self.updated:
                 raise _used(self.names[id(x)], primitive.name)
@@ -266,10 +277,19 @@ class Trace:
         cast = {id(x): x.astype(dtype) for x in inputs if id(x) in self._weak and x.dtype != dtype}
         return tuple(cast.get(id(x), x) for x in inputs)
 
-    def remember(self, result: Tensor, inputs: tuple[Any, ...]) -> None:
-        """What was computed from Python numbers alone is one."""
+    def computed(self, y: Any, node: Node, how: tuple[Any, ...]) -> Tensor:
+        """The result of an operation; what was not recorded is, but nothing flows back there."""
+        primitive, inputs, values, attributes = how
+        recorded = node is not CONSTANT
+        if not recorded:
+            node = Node(primitive, inputs, attributes, current_group(), values)
+        result = Traced._computed(y, node)
         if self._weak and all(id(x) in self._weak or isinstance(x, NUMBERS) for x in inputs):
             self._weak[id(result)] = result
+        if not recorded:
+            node = Node(elementwise.stop_gradient, (result,), {}, current_group(), (result._value,))
+            result = Traced._computed(y, node)
+        return result
 
 
 def _of_input(value: Any) -> str | None:
