@@ -81,35 +81,40 @@ def together(work: Callable[[], None], threads: int) -> None:
         >>> done
         ['apple', 'apple', 'apple']
     """
-    go = Event()
+    go, cancelled, ends = Event(), Event(), []
 
-    def begin() -> None:
+    def begin(end: Event) -> None:
         go.wait()
-        work()
+        try:
+            if not cancelled.is_set():
+                work()
+        finally:
+            end.set()
 
-    started: list[Thread] = []
-    interrupt: KeyboardInterrupt | None = None
     try:
         for _ in range(threads):
-            started.append(Thread(target=begin, name="tarograd", daemon=True))
-            started[-1].start()
-    except KeyboardInterrupt as error:
-        interrupt = error
+            end = Event()
+            Thread(target=begin, args=(end,), name="tarograd", daemon=True).start()
+            ends.append(end)
     except RuntimeError:  # there cannot be more
-        started.pop()
-    while any(thread.is_alive() for thread in started):
+        if not ends:
+            work()
+    except KeyboardInterrupt:
+        cancelled.set()
+        go.set()
+        raise
+    _wait(go, ends)
+
+
+def _wait(go: Event, ends: list[Event]) -> None:
+    """Let them begin, and wait for all; `Thread.join` would call one ended that is interrupted."""
+    interrupt: KeyboardInterrupt | None = None
+    while not all(end.is_set() for end in ends):
         try:
             go.set()
-            _wait(started)
+            for end in ends:
+                end.wait()
         except KeyboardInterrupt as error:
             interrupt = error
     if interrupt is not None:
         raise interrupt
-    if not started:
-        work()
-
-
-def _wait(threads: list[Thread]) -> None:
-    for thread in threads:
-        if thread.is_alive():
-            thread.join()
