@@ -27,7 +27,7 @@ class Pace:
         ...     assert pace.threads == threads
         ...     pace.note(pace.steps, pace.steps * seconds)
         >>> pace.threads, pace.steps
-        (2, 133)
+        (2, 64)
     """
 
     def __init__(self, threads: int | None, cores: int) -> None:
