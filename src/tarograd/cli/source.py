@@ -35,6 +35,7 @@ def source(data: str, batch_size: int, optimizer: str, explain: bool, **options:
     """
     dataset = datasets.load(data)
     network = network_of(dataset, {"seed": 0, **options})
+    network.pixel_max = dataset.pixel_max
     images = dataset.train.images
     recipe = Recipe(
         network,

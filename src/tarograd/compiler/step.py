@@ -128,6 +128,8 @@ def _updates(
     count.name = "count"
     for key, p in parameters.items():
         old = {kind: given[name] for name, (kind, w) in states.items() if w == key}
-        results[key], new = recipe.optimizer.update(p, slopes[key], old, lr, count)
+        rate = lr if lr.dtype == p.dtype else lr.astype(p.dtype)
+        rate.name = "lr"
+        results[key], new = recipe.optimizer.update(p, slopes[key], old, rate, count)
         results |= {f"{kind}_{key}": new[kind] for kind in old}
     return {key: results[key] for key in [*parameters, *states]}
