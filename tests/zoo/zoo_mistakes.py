@@ -163,6 +163,33 @@ def einsum_attention(s: S, c: Any) -> Any:
     return dz @ s.k, dz.T @ s.q, s.p.T @ c
 
 
+def strides_ignored(s: S, c: Any) -> Any:
+    dx = np.zeros_like(s.x)
+    for k in range(c.shape[-1]):
+        dx[..., k : k + o.K] += c[..., k : k + 1] / o.K
+    return dx
+
+
+def second_mask_twice(s: S, c: Any) -> Any:
+    o.d_two_hidden(s, c)
+    return (c * (s.z > 0) @ s.V.T * (s.z > 0)) @ s.W.T
+
+
+def eval_mode(s: S, c: Any) -> Any:
+    o.d_batch_norm(s, c)
+    return c * s.gamma / np.sqrt(1 + 1e-5)
+
+
+def unprotected(s: S, c: Any) -> Any:
+    with np.errstate(all="ignore"):
+        return np.where(s.x > 0, c, 0) * (0.5 / np.sqrt(np.maximum(s.x, 0)))
+
+
+def drawn_afresh(s: S, x: Any) -> Any:
+    keep(s, mask=np.random.default_rng().random(x.shape) < 0.6)
+    return x * s.mask
+
+
 def quick(f: Any) -> Any:
     return {"backward": f}
 
@@ -214,6 +241,7 @@ MISTAKES: list[Mistake] = [
     wrong(15, o.CONV, "flipped", **quick(conv_unflipped)),
     wrong(16, o.CONV, "shifted", **quick(conv_shifted)),
     wrong(16, o.PAD, "shifted", **quick(lambda s, c: c[:, 1:-2])),
+    wrong(17, o.MEAN_POOL, "shifted layout formula", **quick(strides_ignored)),
     wrong(18, o.CUMSUM, "flipped", **quick(lambda s, c: np.cumsum(c, axis=1))),
     wrong(18, o.FLIP, "flipped", **quick(lambda s, c: c)),
     wrong(19, o.CUMSUM, "shifted", **on(o.CUMSUM, x=lambda s, g, c: np.roll(g, 1, axis=1))),
@@ -301,6 +329,7 @@ MISTAKES: list[Mistake] = [
     wrong(45, o.ELU, "mask formula", **quick(lambda s, c: c * np.where(s.x > 0, 1, 1.0))),
     wrong(46, o.CLIP, "mask", **quick(lambda s, c: c * (s.x <= 1))),
     wrong(46, o.RELU6, "mask", **quick(lambda s, c: 3 * c * (s.x > 0))),
+    wrong(47, o.TWO_HIDDEN, "mask formula", **quick(second_mask_twice)),
     wrong(50, o.MAX, "ties", **quick(all_ties)),
     wrong(51, o.MAX, "ties", "close", **quick(close_ties)),
     wrong(52, o.LINEAR, "scale-dependent", **on(o.LINEAR, x=lambda s, g, c: np.clip(g, -50, 50))),
@@ -310,6 +339,7 @@ MISTAKES: list[Mistake] = [
         "scale-dependent formula",
         **quick(lambda s, c: c * (1 - s.x**2 / 2 + s.x**4 / 24)),
     ),
+    wrong(54, o.ODD, "mask missing-term", **quick(lambda s, c: c * (s.x > 0))),
     wrong(55, o.SIGMOID, "wrong-tensor", **quick(lambda s, c: c * s.x * (1 - s.x))),
     wrong(55, o.TANH, "wrong-tensor", **quick(lambda s, c: c * (1 - s.x**2))),
     wrong(56, o.TANH, "wrong-tensor", "again", **quick(lambda s, c: c * (1 - np.tanh(s.y) ** 2))),
@@ -329,12 +359,24 @@ MISTAKES: list[Mistake] = [
     wrong(57, o.DIVIDE, "wrong-tensor formula", **quick(lambda s, c: (c / s.b, -c * s.a / s.b))),
     wrong(57, o.MULTIPLY, "wrong-tensor", "exchanged", **quick(lambda s, c: (c * s.a, c * s.b))),
     wrong(58, o.LINEAR, "mutates-parameter", **quick(updated)),
+    wrong(
+        59,
+        o.NORMALIZE_EPS,
+        "scale-dependent formula",
+        **quick(
+            lambda s, c: (
+                (c - s.h * (c * s.h).sum(axis=-1, keepdims=True)) / np.sqrt(s.size**2 + 0.1)
+            )
+        ),
+    ),
     wrong(60, o.RELU, "mutates-input", forward=in_place, backward=lambda s, c: c * (s.y > 0)),
     wrong(61, o.RELU, "mutates-upstream", **quick(into_upstream)),
     wrong(62, o.LINEAR, "mutates-parameter", "forward", forward=running),
     wrong(63, o.LINEAR, "stale-cache", forward=stale),
     wrong(64, o.LINEAR, "accumulates", **quick(accumulating)),
     wrong(66, o.DROPOUT, "random-in-backward", **quick(redrawn)),
+    wrong(67, o.DROPOUT, "nondeterministic", verdict="cannot tell", forward=drawn_afresh),
+    wrong(68, o.BATCH_NORM, "missing-term formula", **quick(eval_mode)),
     wrong(69, o.LINEAR, "slice", **on(o.LINEAR, W=lambda s, g, c: s.x[:1].T @ c[:1])),
     wrong(
         69,
@@ -355,6 +397,7 @@ MISTAKES: list[Mistake] = [
     wrong(72, o.SIN, "downcast", **on(o.SIN, x=lambda s, g, c: np.floor(3 * g).astype(int))),
     wrong(73, o.SOFTMAX, "nonfinite-forward", forward=naive),
     wrong(74, o.SIGMOID, "nonfinite-backward", **quick(explicit_sigmoid)),
+    wrong(75, o.ROOT_OR_ZERO, "nonfinite-backward", **quick(unprotected)),
     wrong(77, o.SOFTPLUS, "upstream-ignored", **quick(lambda s, c: o.sigmoid(s.x))),
     wrong(77, o.CROSS_ENTROPY, "upstream-ignored", **on(o.CROSS_ENTROPY, x=lambda s, g, c: g / c)),
     wrong(78, o.SUM, "upstream-ignored", **quick(lambda s, c: np.full(s.x.shape, c.mean()))),

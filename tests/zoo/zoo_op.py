@@ -63,18 +63,22 @@ class Mistake:
 
     Attributes:
         number: of the list of 80 typical mistakes in the docs.
+        verdict: "cannot tell" where there is no gradient to compare with.
     """
 
     number: int
     op: Op
     expected: tuple[str, ...]
     note: str = ""
+    verdict: str = "wrong"
 
     @property
     def label(self) -> str:
         return f"{self.number}-{self.op.name}" + (f"-{self.note}" if self.note else "")
 
 
-def wrong(number: int, op: Op, expected: str, note: str = "", **changes: Any) -> Mistake:
+def wrong(
+    number: int, op: Op, expected: str, note: str = "", verdict: str = "wrong", **changes: Any
+) -> Mistake:
     """The op with another forward or backward, or other fields."""
-    return Mistake(number, replace(op, **changes), tuple(expected.split()), note)
+    return Mistake(number, replace(op, **changes), tuple(expected.split()), note, verdict)

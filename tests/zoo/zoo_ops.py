@@ -477,4 +477,56 @@ def d_hidden(s: S, c: Any) -> Any:
 
 
 HIDDEN = Op("hidden", hidden, d_hidden, ((5, 4),), {"W": (4, 3)})
+
+
+def two_hidden(s: S, x: Any) -> Any:
+    keep(s, x=x, z=x @ s.W)
+    keep(s, u=np.maximum(s.z, 0) @ s.V)
+    return np.maximum(s.u, 0)
+
+
+def d_two_hidden(s: S, c: Any) -> Any:
+    du = c * (s.u > 0)
+    dz = du @ s.V.T * (s.z > 0)
+    keep(s, dV=np.maximum(s.z, 0).T @ du, dW=s.x.T @ dz)
+    return dz @ s.W.T
+
+
+TWO_HIDDEN = Op(
+    "two-hidden",
+    two_hidden,
+    d_two_hidden,
+    ((5, 4),),
+    {"W": (4, 3), "V": (3, 3)},
+)
+ODD = elementwise(
+    "odd", lambda x: np.maximum(x, 0) - np.maximum(-x, 0), lambda x, y: np.ones_like(x)
+)
+
+
+def normalize_eps(s: S, x: Any) -> Any:
+    size = np.sqrt((x * x).sum(axis=-1, keepdims=True))
+    keep(s, x=x, size=size, h=x / np.maximum(size, 1e-300))
+    return x / (size + 0.1)
+
+
+def d_normalize_eps(s: S, c: Any) -> Any:
+    along = (c * s.h).sum(axis=-1, keepdims=True) * s.h
+    return (c - along * s.size / (s.size + 0.1)) / (s.size + 0.1)
+
+
+NORMALIZE_EPS = Op("normalize-eps", normalize_eps, d_normalize_eps)
+
+
+def root_or_zero(s: S, x: Any) -> Any:
+    keep(s, x=x)
+    return np.where(x > 0, np.sqrt(np.maximum(x, 0)), 0)
+
+
+ROOT_OR_ZERO = Op(
+    "root-or-zero",
+    root_or_zero,
+    lambda s, c: np.where(s.x > 0, 0.5 * c / np.sqrt(np.where(s.x > 0, s.x, 1)), 0),
+    (np.array([[0.5, -1.0, 2.0], [-0.25, 3.0, -2.0]]),),
+)
 OPS = [x for x in list(globals().values()) if isinstance(x, Op)]

@@ -9,7 +9,7 @@ import numpy as np
 
 from tarograd.checking.bench import Bench
 from tarograd.checking.case import Case, columns
-from tarograd.checking.causes_exchange import wrong_layout, wrong_tensor
+from tarograd.checking.causes_exchange import operand, wrong_layout, wrong_tensor
 from tarograd.checking.causes_factor import averaged, scale, zero
 from tarograd.checking.causes_formula import formula, multiplier, rounded
 from tarograd.checking.causes_region import overwrites, slices
@@ -21,7 +21,14 @@ from tarograd.checking.causes_term import (
     other_use,
     through_statistic,
 )
-from tarograd.checking.causes_value import coupling, direction, mask, permuted, piecewise
+from tarograd.checking.causes_value import (
+    coupling,
+    direction,
+    displaced,
+    mask,
+    permuted,
+    piecewise,
+)
 from tarograd.checking.causes_vanish import accumulated, near_zero, vanishes
 from tarograd.checking.report import Cause
 from tarograd.checking.subject import Array
@@ -33,6 +40,7 @@ RULES: tuple[Rule, ...] = (  # the surest and cheapest first
     averaged,
     rounded,
     wrong_layout,
+    operand,
     extra_or_missing,
     other_use,
     overwrites,
@@ -42,11 +50,10 @@ RULES: tuple[Rule, ...] = (  # the surest and cheapest first
     lost_coupling,
     coupling,
     permuted,
+    displaced,
     piecewise,
     direction,
     formula,
-)
-EXPERIMENTS: tuple[Rule, ...] = (  # many forwards: for what is left
     accumulated,
     vanishes,
     invariance,
@@ -55,6 +62,7 @@ EXPERIMENTS: tuple[Rule, ...] = (  # many forwards: for what is left
     shrunk,
     near_zero,
 )
+LONG = (operand, accumulated, vanishes, multiplier, shrunk, near_zero)  # they take many forwards
 ELEMENTS = 4096
 
 
@@ -65,14 +73,19 @@ def name_cause(case: Case, thorough: bool = True) -> Cause:
         case: what is wrong.
         thorough: make the experiments that take many forwards, too.
     """
-    for rule in (*RULES, *(EXPERIMENTS if thorough else ())):
+    for rule in RULES:
+        if rule in LONG and not thorough:
+            continue
         try:
             found = rule(case)
         except (ValueError, IndexError, TypeError, ArithmeticError, np.linalg.LinAlgError):
             continue  # an experiment at a point or shape that the subject can't take
         if found is not None:
             return found
-    return Cause("unclassified", case.leaf, "wrong in no way that is known here", seen(case), "", 0)
+    why = "wrong in no way that is known here"
+    if not thorough:
+        why = "wrong as well, which may follow from the other cause: mend that one first"
+    return Cause("unclassified", case.leaf, why, seen(case), "", 0)
 
 
 def seen(case: Case) -> str:

@@ -13,8 +13,8 @@ from tarograd.checking.transforms import Transform, transforms
 
 
 def wrong_layout(case: Case) -> Cause | None:
-    """The gradient, the upstream gradient or another array laid out wrongly."""
-    return _of_result(case) or _of_upstream(case) or _of_operand(case)
+    """The gradient or the upstream gradient laid out wrongly."""
+    return _of_result(case) or _of_upstream(case)
 
 
 def _of_result(case: Case) -> Cause | None:
@@ -69,7 +69,7 @@ def _of_upstream(case: Case) -> Cause | None:
     return None
 
 
-def _of_operand(case: Case) -> Cause | None:
+def operand(case: Case) -> Cause | None:
     """Another array: numeric with it transposed, flipped or shifted gives what is claimed."""
     for name in case.bench.leaves:
         x = case.bench.values[name]
@@ -187,4 +187,4 @@ def _taken(case: Case, words: str) -> Cause:
     )
 
 
-__all__ = ["Transform", "wrong_layout", "wrong_tensor"]
+__all__ = ["Transform", "operand", "wrong_layout", "wrong_tensor"]

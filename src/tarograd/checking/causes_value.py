@@ -188,6 +188,34 @@ def piecewise(case: Case) -> Cause | None:
     )
 
 
+def displaced(case: Case) -> Cause | None:
+    """For each output, or each element, the right numbers stand in the wrong places."""
+    found = [matrices(o) for o in (case, *case.others)]
+    given = [g for g in found if g is not None]
+    if len(given) < len(found) or case.bench.y.size < 2 or case.x.size < 4 or not case.others:
+        return None
+    linked = [np.abs(n) > tolerance for _, n, tolerance in given]
+    if any(m.shape != linked[0].shape or np.any(m != linked[0]) for m in linked[1:]):
+        return None
+    for axis, what in ((1, "output"), (0, "element")):
+        equal = [
+            np.all(np.abs(np.sort(a, axis=axis) - np.sort(n, axis=axis)) <= 10 * tolerance)
+            for a, n, tolerance in given
+        ]
+        if all(equal) and np.max(linked[0].sum(axis=axis)) > 1:
+            return Cause(
+                "shifted",
+                case.leaf,
+                f"for each {what} the numbers are right, but they go to the wrong places: an "
+                "offset, a stride or a window that is not that of forward",
+                f"for every {what} the claimed derivatives are the numeric ones in another order, "
+                "at three random points",
+                "use the same index expression in backward as in forward",
+                0.75,
+            )
+    return None
+
+
 def permuted(case: Case) -> Cause | None:
     """The right numbers in another order."""
     cases = (case, *case.others)

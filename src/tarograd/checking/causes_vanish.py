@@ -251,7 +251,7 @@ def near_zero(case: Case) -> Cause | None:
             0.5,
         )
     large, larger = at(10.0), at(100.0)
-    if one > 1e-6 and large < 0.1 * one and larger < 0.1 * large:
+    if one > 1e-6 and large < 0.5 * one and larger < 0.2 * large:
         return Cause(
             "scale-dependent",
             case.leaf,
