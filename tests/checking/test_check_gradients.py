@@ -134,7 +134,7 @@ def test_parameters_and_gradients_are_found(subject: Any, leaves: set[str]) -> N
 
 
 def test_unusual_names_are_asked_for_with_the_line_to_write() -> None:
-    with pytest.raises(ValueError, match=r"params=\{"):
+    with pytest.raises(ValueError, match=r'params=\{"kernel": "slope_of_kernel"\}'):
         tg.check_gradients(Unusual(), X)
     report = tg.check_gradients(Unusual(), X, params={"kernel": "slope_of_kernel"})
     assert report
@@ -222,6 +222,74 @@ def test_a_wrong_primitive_is_named_in_its_place() -> None:
     report = tg.check_gradients(lambda x: np.sum(np.tanh(cube(x))), X)
     assert report.verdict == "wrong"
     assert "node cube" in report.causes[0].leaf
+
+
+def test_a_wrong_node_is_told_by_the_names_of_the_layer() -> None:
+    doubled = tg.Primitive(
+        "scale",
+        "·",
+        lambda a, b: a * b,
+        vjp=(lambda g, y, a, b: g * b, lambda g, y, a, b: 2 * g * a),
+    )
+
+    class Scale(tg.nn.Layer):
+        def __init__(self) -> None:
+            self.weight = tg.Parameter(RANDOM.normal(size=(5, 4)))
+
+        def call(self, x: Any) -> Any:
+            return doubled(np.tanh(x), self.weight)
+
+    cause = tg.check_gradients(Scale(), X).causes[0]
+    assert (cause.name, cause.leaf) == ("scale", "weight of node scale.scale")
+    inner = tg.check_gradients(lambda x: doubled(np.sin(x), np.tanh(x)), X).causes[0]
+    assert inner.leaf == "b of node scale"  # no leaf: as its rule calls it
+
+
+class CrossEntropy:
+    """Of a sigmoid, from the formula: right, and finite up to about 37."""
+
+    def forward(self, x: Any, t: Any) -> Any:
+        self.p, self.t = 1 / (1 + np.exp(-x)), t
+        return -np.mean(t * np.log(self.p) + (1 - t) * np.log(1 - self.p))
+
+    def backward(self, dout: Any) -> Any:
+        return dout * (self.p - self.t) / self.t.size
+
+
+class NaiveSoftmax:
+    """Without the largest element subtracted."""
+
+    def forward(self, x: Any) -> Any:
+        e = np.exp(x)
+        self.y = e / e.sum(axis=1, keepdims=True)
+        return self.y
+
+    def backward(self, dout: Any) -> Any:
+        return self.y * (dout - (dout * self.y).sum(axis=1, keepdims=True))
+
+
+def test_a_formula_at_the_end_of_its_range_is_no_mistake_and_an_overflow_is() -> None:
+    labels = np.array([[0, 1, 1, 0]] * 5)
+    report = tg.check_gradients(CrossEntropy(), X, labels)
+    assert report.verdict == "right"
+    assert "NaN for inputs up to 1000" in report.notes[0]
+    far = tg.check_gradients(CrossEntropy(), X * 1000, labels)
+    assert far.verdict == "cannot tell"
+    naive = tg.check_gradients(NaiveSoftmax(), X)
+    assert (naive.verdict, naive.causes[0].name) == ("wrong", "nonfinite-forward")
+
+
+def test_a_parameter_whose_gradient_was_not_found_is_listed_with_the_line_to_write() -> None:
+    class Half(Unusual):
+        def backward(self, dout: Any) -> Any:
+            super().backward(dout)
+            return dout @ self.kernel.T
+
+    report = tg.check_gradients(Half(), X)
+    assert set(report.leaves) == {"x"}
+    assert report.notes == [
+        'no gradient found for kernel; not checked; perhaps params={"kernel": "slope_of_kernel"}'
+    ]
 
 
 def test_a_tiny_factor_and_one_element_of_many_are_seen_in_quick_mode() -> None:

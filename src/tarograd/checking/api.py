@@ -16,6 +16,7 @@ from tarograd.checking.adapters.jax import JaxSubject
 from tarograd.checking.adapters.objects import ObjectSubject
 from tarograd.checking.adapters.styles import Chain, style_of
 from tarograd.checking.adapters.torch import TorchSubject
+from tarograd.checking.bench import quiet
 from tarograd.checking.derivatives import MODES
 from tarograd.checking.engine import Check
 from tarograd.checking.precision import compare
@@ -86,14 +87,17 @@ def check_gradients(
         raise ValueError(f"order={order!r}, dtype={dtype!r}: 1 or 2, and 'float64' or 'both'")
     deadline = time.monotonic() + (float("inf") if budget is None else budget)
     given = subject, inputs, grad, params
-    adapted = adapt(*given, seed=seed)
+    with quiet():
+        adapted = adapt(*given, seed=seed)
     report = Check(adapted, mode, seed, strict, deadline).run()
     if order == 2 and report:
-        adapted = adapt(*given, order=2, seed=seed)
+        with quiet():
+            adapted = adapt(*given, order=2, seed=seed)
         report = Check(adapted, mode, seed, strict, deadline).run()
         report.subject = f"the gradient of {report.subject}"
     if dtype == "both" and report:
-        single = adapt(*given, np.float32, order, seed)
+        with quiet():
+            single = adapt(*given, np.float32, order, seed)
         try:
             compare(report, adapted, single)
         finally:

@@ -175,7 +175,7 @@ def piecewise(case: Case) -> Cause | None:
     # Beyond a threshold a path is open, closed, or has one other slope; else more has to change.
     one = not slopes or np.ptp(slopes) <= 1e-3 * max(1e-9, float(np.max(np.abs(slopes))))
     enough = 0.1 if one else 0.3
-    if min(right, wrong) < 0.1 * (right + wrong) or changed < enough * (right + wrong):
+    if not wrong or min(right, wrong) < 0.1 * (right + wrong) or changed < enough * (right + wrong):
         return None
     return Cause(
         "mask",

@@ -28,6 +28,7 @@ from tarograd.checking.subject import Array, Values
 
 MODES = {"contract": 0, "quick": 1, "default": 3, "thorough": 6}  # directions for each leaf
 APPROXIMATION = 5e-7  # a smaller relative mismatch may be meant
+SMALL = 1e-3  # a relative mismatch that a small constant may have caused
 MOST_WORK = 3_000_000  # elements moved and outputs read in one step of a bisection
 SURE = 0.6  # with such a cause the other leaves need no long search: they may follow from it
 ELEMENTS = 4096  # up to so many elements are differentiated one by one
@@ -233,6 +234,11 @@ class Derivatives:
                 "few digits?); strict=True counts it as wrong"
             )
             return
+        if gap < SMALL and cause is not None and cause.name == "unclassified":
+            self.report.notes.append(
+                f"{found.name}: a mismatch of {gap:.0e} only: does backward leave out a small "
+                "constant, such as the 1e-7 in log(y + 1e-7)?"
+            )
         if cause is not None and cause not in self.report.causes:
             self.report.causes.append(cause)
 

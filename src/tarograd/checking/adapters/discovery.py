@@ -184,6 +184,17 @@ def by_hand(params: Mapping[str, str]) -> Iterator[Place]:
         yield Place(parameter, dotted(parameter), dotted(gradient))
 
 
+def spelled(path: Path) -> str:
+    """A path as `params={…}` takes it, the inverse of `dotted`.
+
+    Example:
+        >>> spelled((("attr", "layers"), ("item", 0), ("attr", "W")))
+        'layers[0].W'
+    """
+    parts = [f".{key}" if kind == "attr" else f"[{key}]" for kind, key in path]
+    return "".join(parts).lstrip(".")
+
+
 def dotted(text: str) -> Path:
     """`affine.W` as a path of attributes; a part in brackets, `params[W]`, is an item."""
     path: list[tuple[str, Any]] = []

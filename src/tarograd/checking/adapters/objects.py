@@ -50,6 +50,7 @@ class ObjectSubject:
         self.draws = True
         self._places: dict[str, discovery.Place] = {}
         self._returned: dict[str, Any] = {}
+        self._written: dict[discovery.Path, tuple[int, ...]] = {}  # by the first backward
         try:
             self._discover(params or {})
         except BaseException:  # also when the user stops it here
@@ -68,6 +69,7 @@ class ObjectSubject:
                 if error is None:
                     raise
                 break
+            held = {p: np.array(a) for p, a in discovery.arrays(run.layer).items()}
             try:
                 returned = run.call_backward(tuple(np.ones_like(y) for y in outputs))
             except Exception as raised:
@@ -75,6 +77,11 @@ class ObjectSubject:
                 continue
             after = run.randomness.states()
             self.draws = not same_state(before, after)
+            self._written = {
+                path: array.shape
+                for path, array in discovery.arrays(run.layer).items()
+                if path not in held or not np.array_equal(array, held[path], equal_nan=True)
+            }
             return run, returned
         return run, error
 
@@ -119,11 +126,23 @@ class ObjectSubject:
                 "whole numbers are data, write 100.0 for 100 or x.astype(float)"
             )
         beside = ", ".join(map(discovery.name_of, kept)) or "anything"
+        line = self._line_to_copy(list(kept)) or 'params={"W": "dW"}'
         return (
             f"{self.name}: no gradient was found: backward returned {type(returned).__name__}, and "
-            f"none stands beside {beside}. Say where they are: "
-            'check_gradients(layer, x, params={"W": "dW"})'
+            f"none stands beside {beside}. Say where they are: check_gradients(layer, x, {line})"
         )
+
+    def _line_to_copy(self, parameters: Sequence[discovery.Path]) -> str:
+        """Where the gradients may be: what backward wrote in the shape of each parameter."""
+        pairs: dict[str, str] = {}
+        for path in parameters:
+            for place, shape in self._written.items():
+                spelled = discovery.spelled(place)
+                if shape == self._held[path].shape and spelled not in pairs.values():
+                    pairs[discovery.spelled(path)] = spelled
+                    break
+        text = ", ".join(f'"{p}": "{g}"' for p, g in pairs.items())
+        return f"params={{{text}}}" if pairs else ""
 
     def _note_the_rest(self, kept: Mapping[discovery.Path, Array]) -> None:
         """List what is not checked: float arrays for which no gradient was found."""
@@ -133,12 +152,17 @@ class ObjectSubject:
         places = self._places.values()
         known = {p.parameter for p in places} | {p.gradient for p in places}
         lost = [
-            discovery.name_of(path)
+            path
             for path, array in kept.items()  # a running mean is not as it was
             if path not in known and array.size > 1 and np.array_equal(array, self._held[path])
         ]
         if lost:
-            self.notes.append(f"no gradient found for {', '.join(lost[:6])}; not checked")
+            names = ", ".join(discovery.name_of(path) for path in lost[:6])
+            line = self._line_to_copy(lost)
+            self.notes.append(
+                f"no gradient found for {names}; not checked"
+                + (f"; perhaps {line}" if line else "")
+            )
 
     def _match_returned(self, returned: Any, layer: Any, rest: list[discovery.Path]) -> None:
         """Which leaf each thing that backward returned belongs to."""
