@@ -304,3 +304,53 @@ def test_a_tiny_factor_and_one_element_of_many_are_seen_in_quick_mode() -> None:
 
     one = tg.check_gradients(lambda x: np.sum(x * x * x), x, grad=off, mode="quick")
     assert one.verdict == "wrong"
+
+
+class Wide:
+    """A layer with 6,000 weights, whose gradient is spoiled."""
+
+    def __init__(self, spoiled: Any) -> None:
+        self.spoiled, self.W = spoiled, np.random.default_rng(1).normal(size=(100, 60)) / 10
+
+    def forward(self, x: Any) -> Any:
+        self.x, self.y = x, np.tanh(x @ self.W)
+        return self.y
+
+    def backward(self, dout: Any) -> Any:
+        d = dout * (1 - self.y**2)
+        self.dW = self.spoiled(self.x.T @ d, len(self.x))
+        return d @ self.W.T
+
+
+@pytest.mark.parametrize(
+    ("name", "spoiled"),
+    [
+        ("scale-batch", lambda g, n: g / n),
+        ("scale", lambda g, n: 3 * g),
+        ("sign", lambda g, n: -g),
+        ("zero", lambda g, n: 0 * g),
+    ],
+)
+def test_a_factor_of_a_large_leaf_is_named_without_its_elements(name: str, spoiled: Any) -> None:
+    x = np.random.default_rng(2).normal(size=(5, 100))
+    report = tg.check_gradients(Wide(spoiled), x)
+    assert report.causes[0].name == name
+    assert report.causes[0].leaf == "W"
+    assert report.forwards < 4000  # 6,000 elements would take ten times as many
+
+
+def test_a_constant_that_backward_leaves_out_is_told_as_one() -> None:
+    class Loss:
+        def forward(self, x: Any, t: Any) -> Any:
+            e = np.exp(x - x.max(axis=1, keepdims=True))
+            self.y, self.t = e / e.sum(axis=1, keepdims=True), t
+            return -np.mean(np.log(self.y[np.arange(len(t)), t] + 1e-7))
+
+        def backward(self, dout: Any) -> Any:
+            dx = self.y.copy()
+            dx[np.arange(len(self.t)), self.t] -= 1
+            return dout * dx / len(self.t)
+
+    report = tg.check_gradients(Loss(), 3 * X, np.array([0, 1, 2, 3, 0]))
+    assert report.verdict == "wrong"
+    assert "1e-7 in log(y + 1e-7)" in report.causes[0].fix

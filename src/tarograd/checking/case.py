@@ -77,6 +77,11 @@ class Case:
         self.a = bench.gradients(self.c)[leaf]
 
     @property
+    def extent(self) -> str:
+        """Where the two gradients were compared, in words."""
+        return f"in all {self.n.size} elements"
+
+    @property
     def size(self) -> float:
         """The largest element of the numeric gradient."""
         return float(np.max(np.abs(self.n), initial=0))

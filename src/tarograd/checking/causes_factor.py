@@ -80,7 +80,7 @@ def scale(case: Case) -> Cause | None:
     if k is None or not case.others:
         return None
     factors = [factor(o) for o in case.others]
-    elements = f"analytic = {k:.7g} × numeric in all {case.n.size} elements"
+    elements = f"analytic = {k:.10g} × numeric {case.extent}"
     if not all(f is not None and near(f, k) for f in factors):
         return None
     if near(k, -1):
@@ -95,7 +95,7 @@ def scale(case: Case) -> Cause | None:
     return batch(case, k, elements) or Cause(
         "scale",
         case.leaf,
-        f"the gradient of {case.leaf} is {k:.6g} times as large as it should be" + hint(case, k),
+        f"the gradient of {case.leaf} is {k:.10g} times as large as it should be" + hint(case, k),
         f"{elements}, and the same at {len(factors)} other points and batch sizes",
         f"multiply by {1 / k:.6g}",
         0.95,

@@ -11,7 +11,13 @@ from tarograd.checking.bench import Bench
 from tarograd.checking.case import Case, columns
 from tarograd.checking.causes import name_cause
 from tarograd.checking.decision import RIGHT, UNKNOWN, WRONG, Judgement, judge, random_direction
-from tarograd.checking.large import culprits, sampled_cause, severity
+from tarograd.checking.large import (
+    culprits,
+    sampled_cause,
+    severity,
+    sketched_cause,
+    small_mismatch,
+)
 from tarograd.checking.points import (
     elsewhere,
     nudged,
@@ -28,7 +34,8 @@ from tarograd.checking.subject import Array, Values
 
 MODES = {"contract": 0, "quick": 1, "default": 3, "thorough": 6}  # directions for each leaf
 APPROXIMATION = 5e-7  # a smaller relative mismatch may be meant
-SMALL = 1e-3  # a relative mismatch that a small constant may have caused
+SKETCHED = 100  # of a leaf with more elements a factor is looked for without them
+SMALL = 1e-4  # a relative mismatch that a small constant may have caused
 MOST_WORK = 3_000_000  # elements moved and outputs read in one step of a bisection
 SURE = 0.6  # with such a cause the other leaves need no long search: they may follow from it
 ELEMENTS = 4096  # up to so many elements are differentiated one by one
@@ -182,17 +189,24 @@ class Derivatives:
         """The cause, if there is a mismatch element by element too."""
         if any(c.leaf == leaf and c.name != "downcast" for c in self.probes.causes):
             return None
-        node = self._node(bench)
-        if node is not None:
-            return node
-        if bench.values[leaf].size > ELEMENTS:
-            return sampled_cause(self.report.leaves[leaf])
+        named, size = self._node(bench), bench.values[leaf].size
+        if named is None and size > SKETCHED:
+            named = sketched_cause(bench, leaf)
+        if named is None and size > ELEMENTS:
+            named = sampled_cause(self.report.leaves[leaf])
+        return named or self._by_elements(bench, leaf)
+
+    def _by_elements(self, bench: Bench, leaf: str) -> Cause | None:
+        """The cause that the gradients of all elements show."""
         case = Case(bench, leaf)
         if not np.any(case.wrong) and leaf not in self.probes.short():
             found = self.report.leaves[leaf]
             found.verdict = UNKNOWN
             found.reason = f"{leaf}: it differs along random directions, but not by elements"
             return None
+        gap = severity(self.report.leaves[leaf])
+        if gap < SMALL and leaf not in self.probes.short():
+            return sketched_cause(bench, leaf) or small_mismatch(leaf, gap)
         cause = name_cause(case, not any(c.confidence > SURE for c in self.report.causes))
         return None if cause.name == "unclassified" and self.probes.causes else cause
 
@@ -206,8 +220,11 @@ class Derivatives:
                     wrong = self._judge(inner, (leaf,)).verdict == WRONG
                 except ValueError as error:
                     return Cause("shape", f"{leaf} of node {part.name}", str(error), "", "", 1.0)
-                if wrong and inner.values[leaf].size <= ELEMENTS:
+                small = inner.values[leaf].size <= ELEMENTS
+                found = sketched_cause(inner, leaf) if wrong and not small else None
+                if wrong and small:
                     found = name_cause(Case(inner, leaf))
+                if found is not None:
                     return replace(found, leaf=f"{leaf} of node {part.name}")
         return None
 
@@ -229,16 +246,13 @@ class Derivatives:
             )
         elif gap < APPROXIMATION and not self.strict:
             found.verdict = RIGHT
-            self.report.notes.append(
+            note = (
                 f"{found.name}: a mismatch of {gap:.0e} (approximation, or a constant with too "
                 "few digits?); strict=True counts it as wrong"
             )
+            if note not in self.report.notes:
+                self.report.notes.append(note)
             return
-        if gap < SMALL and cause is not None and cause.name == "unclassified":
-            self.report.notes.append(
-                f"{found.name}: a mismatch of {gap:.0e} only: does backward leave out a small "
-                "constant, such as the 1e-7 in log(y + 1e-7)?"
-            )
         if cause is not None and cause not in self.report.causes:
             self.report.causes.append(cause)
 
