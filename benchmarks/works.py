@@ -67,6 +67,6 @@ class Work:
 WORKS = (
     Work("W1", (784, 50, 10), 100, "relu", "sgd", 0.1, "images", 50),
     Work("W2", (784, 512, 512, 10), 128, "relu", "sgd", 0.1, "images", 4),
-    Work("W3", (64, 32, 10), 32, "relu", "sgd", 0.1, "digits", 200),
+    Work("W3", (64, 32, 10), 32, "relu", "sgd", 0.1, "digits", 1000),
     Work("W4", (256, *[256] * 20, 10), 256, "tanh", "adam", 0.001, "noise", 1),
 )
