@@ -26,6 +26,7 @@ from tarograd.compiler.llvm.share import Share
 from tarograd.compiler.llvm.skip import visits_kernel
 from tarograd.compiler.llvm.turn import is_turn, turn_kernel
 from tarograd.compiler.llvm.words import (
+    I32,
     I64,
     POINTER,
     accumulate,
@@ -172,22 +173,48 @@ def _rows(e: Elements, kernel: Kernel) -> None:
 
 
 def _some_rows(e: Elements, kernel: Kernel, rows: list[Any]) -> None:
+    """Rows side by side; what is one number for each row, such as a logarithm, as one vector."""
     b, columns = e.b, kernel.shape[1]
     wide = lanes_of(columns, SHORT)
     e.known.clear()
     for v in kernel.values:
-        for i in rows:
-            whole = [Place(i), Place(index(0), wide)]
-            places = whole if v.shape == kernel.shape else [Place(i), ONE][: len(v.shape)]
-            if v.primitive in SUMS:
-                x = v.operands[0]
-                value = splat(b, converted(b, e.at(x, whole), x.dtype, v.dtype), wide)
-                if columns % wide:
-                    value = _masked(b, value, whole[1], columns, value, v)
-                e.bind(v, places, across(b, value, _combine(e, v)))
+        single = [[Place(i), ONE][: len(v.shape)] for i in rows]
+        together = [Place(rows[0], len(rows)), ONE][: len(v.shape)]
+        if v.primitive in SUMS:
+            found = [_sum_of_row(e, v, [Place(i), Place(index(0), wide)], columns) for i in rows]
+            for places, element in zip(single, found, strict=True):
+                e.bind(v, places, element)
+            e.bind(v, together, _packed(b, found))
+        elif v.shape != kernel.shape and not _needs_single(v, e.plan):
+            vector = e.at(v, together)
+            for i, places in enumerate(single):
+                one = b.extract_element(vector, ir.Constant(I32, i)) if len(rows) > 1 else vector
+                e.bind(v, places, one)
+        if v.shape == kernel.shape:
+            single = [[Place(i), Place(index(0), wide)] for i in rows]
+        for places in single:
             element = e.at(v, places)
             if id(v) in e.plan.stored:
                 e.store(v, places, element)
+
+
+def _sum_of_row(e: Elements, v: Value, row: list[Place], columns: int) -> Any:
+    """The sum, or the maximum, over one vector, without its padding."""
+    x, wide = v.operands[0], row[1].lanes
+    value = splat(e.b, converted(e.b, e.at(x, row), x.dtype, v.dtype), wide)
+    if columns % wide:
+        value = _masked(e.b, value, row[1], columns, value, v)
+    return across(e.b, value, _combine(e, v))
+
+
+def _packed(b: Any, elements: list[Any]) -> Any:
+    """Some numbers as one vector."""
+    if len(elements) == 1:
+        return elements[0]
+    vector: Any = ir.Constant(ir.VectorType(elements[0].type, len(elements)), ir.Undefined)
+    for i, element in enumerate(elements):
+        vector = b.insert_element(vector, element, ir.Constant(I32, i))
+    return vector
 
 
 def _inner(
