@@ -438,3 +438,31 @@ def test_a_constant_in_front_is_no_way_around_the_checks() -> None:
         late(one.value)
     with pytest.raises(IndexError, match="out of bounds"):
         tg.compile(lambda rows: one[rows])(np.array([3]))
+
+
+CUBE = tg.Primitive(
+    "cube", "x³", lambda x, *, times=1: times * x**3,
+    vjp=(lambda g, y, x, times=1: 3 * times * x**2 * g,),
+)  # fmt: skip
+MEDIAN = tg.Primitive("median", "½", lambda x: np.sort(x)[len(x) // 2])
+
+
+def test_a_primitive_of_ones_own_is_compiled_from_its_forward() -> None:
+    @tg.compile
+    def f(x: Any) -> Any:
+        y = CUBE(x, times=2) + 1
+        return y, tg.grad(y.sum(), x)
+
+    x = np.arange(3.0)
+    y, slope = f(x)
+    np.testing.assert_array_equal(y, 2 * x**3 + 1)
+    np.testing.assert_array_equal(slope, 6 * x**2)
+    assert f._called("source").why is None
+    assert "# cube: a function" in f.source()
+    assert "cube(x, times=2)" in f.source()
+
+
+def test_one_whose_forward_cannot_be_traced_runs_as_numpy() -> None:
+    f = tg.compile(lambda x: MEDIAN(x) * 2)
+    with pytest.warns(UserWarning, match=r"runs as NumPy, not as machine code: .*np\.sort"):
+        assert f(np.array([3.0, 1.0, 2.0])) == 4

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from tarograd.compiler.numpy_text import WRITERS
 from tarograd.compiler.program import Program, Value, fed, rebuilt
 from tarograd.compiler.rewrite import rewrite
-from tarograd.compiler.trace import trace
+from tarograd.compiler.trace import Untraceable, trace
 from tarograd.graph import Primitive
 from tarograd.ops import arithmetic, elementwise, matmul, random, reduction, shape
 from tarograd.ops import reduction as r
@@ -70,7 +71,7 @@ def lower(program: Program) -> Program:
     known: dict[tuple[Any, ...], Program] = {}
 
     def change(value: Value, inputs: tuple[Any, ...]) -> Value:
-        if value.primitive in LOWERED:
+        if value.primitive in LOWERED or value.primitive not in WRITERS:
             return _written_out(value, inputs, known)
         if value.primitive in (shape.index, shape.scatter):
             return _without_masks(fed(value, inputs))
@@ -151,12 +152,17 @@ def _written_out(
 
 def _definition(value: Value, inputs: tuple[Any, ...], given: Mapping[str, Value]) -> Program:
     assert value.primitive is not None
-    definition = LOWERED[value.primitive]
+    # One of the user's own is written out as its forward computes it.
+    definition = LOWERED.get(value.primitive, value.primitive.forward)
 
     def function(*tensors: Any) -> Any:
         rest = iter(tensors)
         mixed = (next(rest) if isinstance(x, Value) else x for x in inputs)
         return definition(*mixed, **value.attributes)
 
-    with np.errstate(all="ignore"):
-        return trace(function, {k: np.zeros(x.shape, x.dtype) for k, x in given.items()})
+    zeros = {k: np.zeros(x.shape, x.dtype) for k, x in given.items()}
+    try:
+        with np.errstate(all="ignore"):
+            return trace(function, zeros)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise Untraceable(f"there is no kernel for {value.primitive.name!r}: {error}") from error

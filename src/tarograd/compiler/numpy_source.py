@@ -17,7 +17,6 @@ import numpy as np
 
 from tarograd.compiler.numpy_text import ATOM, HELPERS, UNARY, WRITERS, Text, dtype_text
 from tarograd.compiler.program import Program, Value
-from tarograd.compiler.trace import Untraceable
 from tarograd.graph import Array, Group
 from tarograd.ops import shape
 
@@ -32,12 +31,12 @@ class Source:
 
     Attributes:
         lines: the body of the function so far.
-        constants: arrays too large to be written out, by their names.
+        constants: arrays too large to be written out, and functions of one's own, by their names.
     """
 
     program: Program
     lines: list[str] = field(default_factory=list)
-    constants: dict[str, Array] = field(default_factory=dict)
+    constants: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Finds the order, what is written within another line, and the line of each use."""
@@ -93,9 +92,9 @@ class Source:
     def expression(self, v: Value) -> Text:
         """The computation of one value."""
         assert v.primitive is not None
-        if v.primitive not in WRITERS:
-            raise Untraceable(f"there is no NumPy text for {v.primitive.name!r}")
         texts = [self.text(x) for x in v.inputs]
+        if v.primitive not in WRITERS:
+            return self._own(v, texts)
         if v.primitive.elementwise:
             bare = [x.operands[0] if x.is_op(shape.repeat) else x for x in v.operands]
             if np.broadcast_shapes(*(x.shape for x in bare)) == v.shape:  # NumPy repeats by itself
@@ -103,6 +102,16 @@ class Source:
                     if isinstance(x, Value) and x.is_op(shape.repeat):
                         texts[i] = self.text(x.operands[0])
         return WRITERS[v.primitive](v, texts)
+
+    def _own(self, v: Value, texts: list[Text]) -> Text:
+        """A primitive of the user's own: a call of its forward, which is handed over."""
+        assert v.primitive is not None
+        forward = v.primitive.forward
+        names = [name for name, held in self.constants.items() if held is forward]
+        name = names[0] if names else self._free(v.primitive.name)
+        self.constants[name] = forward
+        given = [text for _, text in texts] + [f"{k}={a!r}" for k, a in v.attributes.items()]
+        return ATOM, f"{name}({', '.join(given)})"
 
     def write(self) -> None:
         """Write one line after the other."""
@@ -184,11 +193,8 @@ def sections(program: Program) -> list[Value]:
     return sorted(order, key=lambda v: rank[id(v)])
 
 
-def numpy_source(program: Program) -> tuple[str, dict[str, Array]]:
+def numpy_source(program: Program) -> tuple[str, dict[str, Any]]:
     """The program as the text of a Python module, and the constants that it refers to by name.
-
-    Raises:
-        Untraceable: for a primitive that has no text.
 
     Example:
         >>> from tarograd.compiler.trace import trace
@@ -210,7 +216,10 @@ def numpy_source(program: Program) -> tuple[str, dict[str, Array]]:
     if len(end) > WIDTH and len(source.results) > 1:
         end = "    return (\n        " + ",\n        ".join(source.results) + ",\n    )"
     text = "\n".join([_signature(program.name, source.arguments), *filter(None, [body]), end])
-    head = [f"# {name}: an array of shape {a.shape}" for name, a in source.constants.items()]
+    head = [
+        f"# {name}: {'a function' if callable(a) else f'an array of shape {a.shape}'}"
+        for name, a in source.constants.items()
+    ]
     parts = [*_helpers(text), text]
     return "\n\n\n".join(["\n".join(["import numpy as np", *head]), *parts]), source.constants
 
