@@ -277,15 +277,15 @@ class Tarograd(Stepper):
         self.native = Native(program, external, sparse=sparse, shared=self.shared)
         for name, array in zip(recipe.parameters(), parameters, strict=True):
             self.native.view(program.inputs[name])[...] = array
-        self.count, self.rng = 0, np.random.default_rng(2)
+        self.count = 0
+        others = np.random.default_rng(2).integers(0, len(self.images), (7, *self.batches.shape))
+        self.chunks = [self.batches, *others]
 
     def train(self) -> list[float]:
-        """No Python between the steps; other images in each chunk."""
+        """No Python between the steps; other images in each of eight chunks."""
         steps = len(self.batches)
-        if self.count:
-            self.batches = self.rng.integers(0, len(self.images), self.batches.shape)
         fed = {
-            "batch": self.batches,
+            "batch": self.chunks[self.count // steps % len(self.chunks)],
             "step": np.arange(self.count, self.count + steps),
             "lr": np.full(steps, self.work.lr),
         }
