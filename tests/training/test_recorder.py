@@ -14,8 +14,7 @@ from small import some_digits, values
 import tarograd as tg
 from commands import PYTHON, finish, start
 from tarograd.training import NonFiniteError
-from tarograd.training.recorder import BYTES, EARLY, MOMENTS, Moment, curve, schedule, thinned
-from tarograd.training.vitals import Vitals
+from tarograd.training.recorder import EARLY, MOMENTS, curve, schedule, thinned
 
 
 def run_of(directory: Path) -> dict[str, Any]:
@@ -206,17 +205,24 @@ def test_sixty_moments_and_three_megabytes(tmp_path: Path) -> None:
 
 
 def test_thinning_keeps_the_first_the_last_and_the_early_ones() -> None:
-    def moment(step: int, size: int = 10) -> Moment:
-        return Moment(Vitals(step, 1.0, (), (), ()), "x" * size)
-
-    kept = [m.step for m in thinned([moment(s) for s in [*EARLY, *range(60, 600, 5)]])]
+    kept = sorted(thinned([*EARLY, *range(60, 600, 5)], MOMENTS))
     assert len(kept) == MOMENTS
     assert set(EARLY) < set(kept)
     assert kept[-1] == 595
     assert max(np.diff(kept[len(EARLY) :])) <= 20
-    large = thinned([moment(s, BYTES // 10) for s in range(30)])
-    assert [m.step for m in large][-1] == 29
-    assert len(large) == 10
+    assert sorted(thinned(range(30), 2)) == [0, 29]
+
+
+def test_the_report_of_a_deep_network_has_fewer_moments(tmp_path: Path) -> None:
+    layers: list[tg.nn.Layer] = [tg.nn.Affine(64, 64), tg.nn.ReLU()]
+    for _ in range(24):
+        layers += [tg.nn.Affine(64, 64), tg.nn.ReLU()]
+    net = tg.nn.Sequential(*layers, tg.nn.Affine(64, 10))
+    fit(tmp_path, net, steps=60, batch_size=10)
+    steps = steps_of(tmp_path)
+    assert (tmp_path / "report.html").stat().st_size < 3_000_000
+    assert 8 < len(steps) < len(schedule(60))
+    assert (steps[0], steps[-1]) == (0, 60)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 40, 51, 99, 10_000, 10**9])

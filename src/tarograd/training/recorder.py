@@ -11,7 +11,7 @@ import sys
 import time
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,6 +37,9 @@ FORMAT, VERSION = "tarograd-run", 1
 MOMENTS = 60
 EARLY = (0, 1, 2, 5, 10, 20, 35, 50)  # most illnesses are there at once, or after a few steps
 BYTES = 2_700_000  # of all moments together; the page adds less than 0.2 MB
+# Of the parameters, at all moments together; where they are many, fewer moments are recorded, and
+# the report takes no more than about two seconds.
+ELEMENTS, FEWEST = 20_000_000, 16
 WAITING = 64 * 2**20  # bytes of arrays that undeveloped moments keep
 PIECES = 300  # of the loss curve: twice as many as a narrow screen can show
 PAUSE, SHARE = 0.2, 0.04  # seconds between moments that are shown, and their share of all time
@@ -57,26 +60,31 @@ class Moment:
         return self.vitals.step
 
 
-def schedule(steps: int) -> list[int]:
+def schedule(steps: int, moments: int = MOMENTS) -> list[int]:
     """The steps of a run at which a moment is recorded: the first ones, then even distances.
 
     Example:
         >>> schedule(40)
         [0, 1, 2, 5, 10, 20, 35, 40]
     """
-    rest = MOMENTS - len(EARLY)
+    rest = moments - len(EARLY)
     even = {EARLY[-1] + (steps - EARLY[-1]) * (i + 1) // rest for i in range(rest)}
     return sorted({s for s in EARLY if s < steps} | {s for s in even if s > EARLY[-1]} | {steps})
 
 
-def thinned(moments: list[Moment]) -> list[Moment]:
-    """As many moments as a report holds; of the others those that stand closest go."""
-    kept = list(moments)
-    while len(kept) > 2 and (len(kept) > MOMENTS or sum(len(m.text) for m in kept) > BYTES):
-        late = [i for i in range(1, len(kept) - 1) if kept[i].step not in EARLY]
+def thinned(steps: Iterable[int], most: int) -> set[int]:
+    """At most so many of the steps; of the others those that stand closest go.
+
+    Example:
+        >>> sorted(thinned([0, 100, 200, 210, 300], most=4))
+        [0, 100, 200, 300]
+    """
+    kept = sorted(set(steps))
+    while len(kept) > max(2, most):
+        late = [i for i in range(1, len(kept) - 1) if kept[i] not in EARLY]
         inner = late or range(1, len(kept) - 1)
-        del kept[min(inner, key=lambda i: kept[i + 1].step - kept[i - 1].step)]
-    return kept
+        del kept[min(inner, key=lambda i: (kept[i + 1] - kept[i - 1], -kept[i]))]
+    return set(kept)
 
 
 @contextmanager
@@ -124,7 +132,9 @@ class Recorder:
         self.moments: list[Moment] = []
         self.film = Film()
         self.trouble = ""  # why nothing is recorded any more
-        self._due = schedule(steps) if path or server else []
+        elements = sum(p.size for p in parts[0].parameters())
+        most = min(MOMENTS, max(FEWEST, ELEMENTS // max(1, elements)))
+        self._due = schedule(steps, most) if path or server else []
         self._due_set = frozenset(self._due)
         self._taken = -1  # the step of the last moment
         self._replay: Replay | None = None
@@ -175,9 +185,9 @@ class Recorder:
     def _show(self, done: int, server: Server) -> None:
         """Send what is new to the browsers that show the run."""
         began = time.thread_time()  # other programs' work does not count
-        before = len(self.moments)
-        self.develop(1)  # the others as long as there is time for it, or at the end
-        fresh = self.moments[before:]
+        known = {m.step for m in self.moments}
+        self.develop(1)  # the others when there is time for it, or at the end
+        fresh = [m for m in self.moments if m.step not in known]
         moment = self._attempt(self._state(done))
         if moment is not None:
             fresh.append(moment)
@@ -197,12 +207,21 @@ class Recorder:
 
     def develop(self, most: int = MOMENTS) -> None:
         """Make pages of the moments that wait, or of the oldest of them."""
-        waiting, self._waiting = self._waiting[:most], self._waiting[most:]
-        for state in waiting:
-            moment = self._attempt(state)
+        for _ in range(most):
+            if not self._waiting:
+                break
+            moment = self._attempt(self._waiting.pop(0))
             if moment is not None:
                 self.moments.append(moment)
-        self.moments = thinned(self.moments)
+                self._thin()
+
+    def _thin(self) -> None:
+        """Keep what a report can hold; what it cannot need not be developed."""
+        room = min(MOMENTS, BYTES // max(len(m.text) for m in self.moments))
+        steps = [m.step for m in self.moments] + [s.step for s in self._waiting]
+        kept = thinned(steps, room)
+        self.moments = [m for m in self.moments if m.step in kept]
+        self._waiting = [s for s in self._waiting if s.step in kept]
 
     def _attempt(self, state: State, failed: bool = False) -> Moment | None:
         """A picture is no reason to lose a run: what a layer of the user's raises is only noted."""
