@@ -25,7 +25,7 @@ def _of_result(case: Case) -> Cause | None:
         if moved is None or not moved.fits(turn(moved.n)):
             continue
         gathered = case.whole and np.all(np.count_nonzero(case.numeric, axis=0) <= 1)
-        if kind == "transposed" and gathered and case.bench.y.size < case.x.size:
+        if kind == "transposed" and gathered and 1 < case.bench.y.size < case.x.size:
             kind, words = "wrong-axis", "spread along the wrong axis"
         return _cause(kind, case.leaf, f"the gradient is {words}", f"the numeric gradient {words}")
     return None

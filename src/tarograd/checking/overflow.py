@@ -24,9 +24,9 @@ def leaps(bench: Bench, values: Values, y: Array) -> bool:
 
     So exp(1000) may be infinite, but not log(exp(1000)).
     """
-    if not np.any(np.isinf(y)) or np.any(np.isnan(y)):
-        return False
     inputs = [n for n in bench.subject.inputs if n in bench.leaves]
+    if not np.any(np.isinf(y)) or np.any(np.isnan(y)) or len(inputs) > 1:
+        return False  # of several, one may be a logarithm that must not be large
     points = ({**values, **{n: values[n] * f for n in inputs}} for f in PARTS)
     with quiet():
         parts = list(map(bench.evaluate, points))

@@ -42,10 +42,13 @@ def runs(bench: Bench, values: dict[str, Array], draw: int | None = None) -> Ben
     return other
 
 
-def resized(bench: Bench, x: Array, axis: int, size: int) -> Array:
-    """An array with another length along one axis: its rows again, a little changed."""
+def resized(bench: Bench, name: str, x: Array, axis: int, size: int) -> Array:
+    """An array with another length along one axis: its rows again, a little changed.
+
+    Data that is not differentiated stays as it is: a row of it may have to add up to 1.
+    """
     rows: Array = np.take(x, np.arange(size) % max(x.shape[axis], 1), axis=axis)
-    if rows.dtype.kind != "f":
+    if rows.dtype.kind != "f" or name not in bench.leaves:
         return rows
     changed: Array = rows * (1 + 0.2 * bench.random.uniform(-1, 1, rows.shape))
     return changed.astype(x.dtype)
@@ -71,7 +74,7 @@ def with_batch(bench: Bench, size: int) -> dict[str, Array] | None:
     values = dict(bench.values)
     for name in bench.subject.inputs:
         if values[name].shape[:1] == (old,):
-            values[name] = resized(bench, values[name], 0, size)
+            values[name] = resized(bench, name, values[name], 0, size)
     return values
 
 
@@ -85,15 +88,21 @@ def unequal(bench: Bench) -> Iterator[dict[str, Array]]:
     ranks = max((bench.values[n].ndim for n in bench.subject.inputs), default=0)
     for axis in reversed(range(ranks)):
         for old in dict.fromkeys(lengths):
-            if axis and lengths.count(old) < 2:
+            if axis and (lengths.count(old) < 2 or _in_data(bench, axis, old)):
                 continue
             values = dict(bench.values)
             for name in bench.subject.inputs:
                 x = values[name]
                 if x.ndim > axis and x.shape[axis] == old:
-                    values[name] = resized(bench, x, axis, size)
+                    values[name] = resized(bench, name, x, axis, size)
             if any(values[n] is not bench.values[n] for n in values):
                 yield values
+
+
+def _in_data(bench: Bench, axis: int, length: int) -> bool:
+    """Whether data, such as one-hot rows, has that axis: longer it would mean something else."""
+    data = [bench.values[n] for n in bench.subject.inputs if n not in bench.leaves]
+    return any(x.shape[axis : axis + 1] == (length,) for x in data)
 
 
 def rounded(bench: Bench, coarse: float) -> dict[str, Array]:
@@ -134,5 +143,5 @@ def squared(bench: Bench) -> dict[str, Array]:
         first = 1 if name in bench.subject.inputs and x.shape[:1] == (old,) else 0
         for axis in range(first, x.ndim):
             if values[name].shape[axis] not in (1, size):
-                values[name] = resized(bench, values[name], axis, size)
+                values[name] = resized(bench, name, values[name], axis, size)
     return values
