@@ -119,7 +119,7 @@ def test_the_commands_run_one_after_the_other(tmp_path: Path) -> None:
         printed = [run(["-m", "tarograd", *small(line)], tmp_path) for line in commands]
         if block.output is not None:
             assert printed == [block.output]
-    assert "digit" in printed[-1]
+    assert any("digit" in text for text in printed)
     assert run(["-m", "tarograd", "train", "--steps", "20"], tmp_path)
 
 
