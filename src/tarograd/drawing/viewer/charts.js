@@ -2,7 +2,7 @@
 import { make } from "./scene.js";
 import { short } from "./calculus.js";
 
-const WIDTH = 560, HEIGHT = 210, LEFT = 52, RIGHT = 14, TOP = 10, BOTTOM = 30;
+const WIDTH = 560, HEIGHT = 210, LEFT = 52, RIGHT = 28, TOP = 10, BOTTOM = 30;
 
 /** Round numbers between two ends. */
 function ticks(low, high, count) {
