@@ -39,11 +39,13 @@ class Check:
 
     def run(self) -> GradientReport:
         """Check, and put back whatever was used, whatever happens."""
+        from threadpoolctl import threadpool_limits
+
         started = time.monotonic()
         self.report = GradientReport(self.subject.name, seed=self.seed)
         self.report.notes += self.subject.notes
-        try:
-            with quiet():
+        try:  # two threads of a BLAS are ten times slower than one beside a busy process
+            with quiet(), threadpool_limits(limits=1, user_api="blas"):
                 self._check()
         except OutOfTime:
             self._out_of_time()
