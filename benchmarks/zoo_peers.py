@@ -73,7 +73,7 @@ def torch_checker(fast: bool) -> Callable[[Plain], None]:
     import torch
 
     def check(subject: Plain) -> None:
-        class Wrapped(torch.autograd.Function):
+        class Wrapped(torch.autograd.Function):  # type: ignore[misc, unused-ignore]  # where torch is not
             @staticmethod
             def forward(ctx: Any, *leaves: Any) -> Any:
                 ctx.layer, y = subject.forward(*(x.detach().numpy() for x in leaves))
@@ -171,7 +171,7 @@ def scipy_checker() -> Callable[[Plain], None]:
 
         def gradient(flat: Any) -> Any:
             layer, _ = subject.forward(*split(flat))
-            found = subject.gradients(layer, c.astype(y.dtype))
+            found = subject.gradients(layer, np.asarray(c, y.dtype))
             given = zip(found, leaves, strict=True)
             if any(np.shape(g) != x.shape for g, x in given):
                 raise ValueError("a gradient does not have the shape of its leaf")

@@ -13,6 +13,7 @@ from tarograd import Tensor
 A = np.array([[0.31, -0.62, 1.3], [1.72, 0.93, -1.51]])
 B = np.array([[0.8, 1.9, 0.7], [0.55, 1.2, 1.6]])
 V = np.array([0.9, 0.45, 1.4])
+OUT: Any = np.zeros(3)
 MASK = np.array([[True, False, True], [False, False, True]])
 
 WITHOUT_RULE: list[tuple[Callable[..., Any], str, str]] = [
@@ -52,7 +53,7 @@ def test_without_a_rule_the_error_names_the_function_and_the_nearest(
         (lambda t: np.mean(t, where=MASK), "where"),
         (lambda t: np.max(t, initial=0), "initial"),
         (lambda t: np.sum(t, 0, np.float32), "positional"),
-        (lambda t: np.max(t, 0, np.zeros(3)), "positional"),
+        (lambda t: np.max(t, 0, OUT), "positional"),
         (lambda t: np.concatenate([t], dtype=np.float32), "dtype"),
         (lambda t: np.add(t, t, out=np.zeros((2, 3))), "write y = a + b"),
         (lambda t: np.add(A, A, out=t), "write y = a + b"),

@@ -279,7 +279,7 @@ def test_the_norm_of_the_zero_vector_has_the_slope_zero() -> None:
 def test_the_mean_of_nothing_is_nan_and_has_an_empty_gradient() -> None:
     x = Tensor(np.ones((0, 3)))
     with pytest.warns(RuntimeWarning) as caught:
-        y = np.mean(x, axis=0)
+        y: Any = np.mean(x, axis=0)
     assert len(caught) == 2  # NumPy's own: of an empty slice, and of 0 / 0
     assert np.isnan(y.value).all()
     assert grad(y, x, np.ones(3)).shape == (0, 3)

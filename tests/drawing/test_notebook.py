@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from graphs import TWELVE, apple
@@ -76,7 +77,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, boo
     for module in ("jupyterlab", "nbclient", "ipykernel", "anywidget"):
         pytest.importorskip(module, reason=f"{module} is not installed: pip install '.[lab]'")
     import nbclient
-    import nbformat
+
+    nbformat: Any = pytest.importorskip("nbformat")
 
     folder = tmp_path_factory.mktemp("lab")
     places = {f"JUPYTER_{name}_DIR": str(folder / name) for name in ("DATA", "CONFIG", "RUNTIME")}

@@ -63,7 +63,8 @@ def _side(
         return None
     steep = ratio[wrong]
     finite = np.isfinite(steep)
-    if finite.any() and (not finite.all() or np.ptp(steep) > 1e-4 * max(1e-9, abs(steep).max())):
+    same = float(np.ptp(steep)) <= 1e-4 * max(1e-9, float(abs(steep).max()))
+    if finite.any() and not (finite.all() and same):
         return None
     values = case.bench.y if rows else case.x.ravel()
     features = [values] + ([case.x.ravel()] if case.x.size == len(wrong) else [])
