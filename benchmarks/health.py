@@ -113,7 +113,7 @@ def course(
     with np.errstate(all="ignore"):
         for step in range(moments[-1] + 1):
             if step in moments:
-                history.append(vitals(replay.see(state_of(net, optimizer, step)), step))
+                history.append(vitals(replay.see(state_of(net, optimizer, batches, step)), step))
             with context(seed=seed, step=step):
                 images, labels = data.train[batches.indices(step)]
                 loss = batch_loss(net, net.criterion, Tensor(net.read(images)), labels)

@@ -38,7 +38,7 @@ def test_the_measurements_are_those_of_the_step_that_is_made() -> None:
     replay = Replay(net, net.criterion, optimizer, batches, data.train)
     for step in range(4):
         before = {name: p.value.astype(np.float64) for name, p in net.named_parameters().items()}
-        seen = vitals(replay.see(state_of(net, optimizer, step)), step)
+        seen = vitals(replay.see(state_of(net, optimizer, batches, step)), step)
         x, t = data.train[batches.indices(step)]
         hidden = np.maximum(net.layers["affine1"].forward(net.read(x)), 0)
         for p in net.parameters():
@@ -70,7 +70,7 @@ def test_a_step_on_the_side_changes_nothing() -> None:
     values, state = [p.value for p in net.parameters()], optimizer.state_arrays()
     drawn: Any = np.random.get_state()  # noqa: NPY002  # what users' layers may use
     replay = Replay(net, net.criterion, optimizer, batches, data.train)
-    replay.see(state_of(net, optimizer, 0))
+    replay.see(state_of(net, optimizer, batches, 0))
     assert all(a is b.value for a, b in zip(values, net.parameters(), strict=True))
     assert all(p.grad is None for p in net.parameters())
     for name, array in optimizer.state_arrays().items():

@@ -14,6 +14,7 @@ from tarograd.drawing.arrange import Arrangement
 from tarograd.drawing.html import document, json_text, label_json, level_json, side_json, words_of
 from tarograd.drawing.labels import Label, Labels, Side, name_text
 from tarograd.drawing.numbers import plain
+from tarograd.drawing.place import labels_of
 from tarograd.drawing.trace import ROOT, Trace
 
 SCRIPTS = ("place.js", "scene.js", "calculus.js", "charts.js", "run.js")
@@ -49,16 +50,20 @@ class Film:
         at, levels = next(((n, it) for f, it, n in self._levels if f == form), (None, None))
         levels = levels or Arrangement(trace)
         opened = {ROOT} | {group.parent for group in trace.groups[1:]}
-        rows = [
-            level_json(g.id, levels[g.id], table, labels) if g.id in opened else None
-            for g in trace.groups
-        ]
         if at is None:
+            rows = [
+                level_json(g.id, levels[g.id], table, labels) if g.id in opened else None
+                for g in trace.groups
+            ]
             picture = _picture(trace, rows, labels, opened)
             if picture not in self.pictures:
                 self.pictures.append(picture)
             at = self.pictures.index(picture)
             self._levels.append((form, levels, at))
+        else:
+            for group in sorted(opened):
+                for item in levels[group].items:
+                    labels += filter(None, labels_of(group, levels[group], item, table))
         return {"picture": at} | _frame(trace, table, labels)
 
 

@@ -7,9 +7,11 @@ Lengths are in pixels at the size of the text that `SIZE` names. No font is aske
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
+from typing import Any
 
 from tarograd.drawing.numbers import number, shape_text, short, summary
 from tarograd.drawing.trace import Target, Trace
@@ -89,7 +91,12 @@ def name_text(name: str | None) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def side(array: Array, gradient: bool = False, total: bool = False) -> Side:
+def side(
+    array: Array,
+    gradient: bool = False,
+    total: bool = False,
+    summarize: Callable[[Array], dict[str, Any]] = summary,
+) -> Side:
     """What is written of a value or, without its shape, of a gradient.
 
     `total` marks the sum of the shares of a branch.
@@ -98,7 +105,7 @@ def side(array: Array, gradient: bool = False, total: bool = False) -> Side:
     if not array.ndim:
         single = float(array)
         return Side((sum_sign + short(single),), repr(single), finite=isfinite(single))
-    about = summary(array)
+    about = summarize(array)
     shape, data, count = about["shape"], about.get("data"), 1
     for n in shape:
         count *= n
@@ -128,6 +135,7 @@ class Labels:
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
         self._sides: dict[tuple[int, bool, bool], Side] = {}
+        self._known: dict[Any, dict[str, Any]] = {}
 
     def side(self, array: Array | None, gradient: bool, total: bool = False) -> Side | None:
         """What is written of an array of the trace; None for one that was not computed."""
@@ -135,8 +143,16 @@ class Labels:
             return None
         key = (id(array), gradient, total)
         if key not in self._sides:
-            self._sides[key] = side(array, gradient, total)
+            self._sides[key] = side(array, gradient, total, self._summary)
         return self._sides[key]
+
+    def _summary(self, array: Array) -> dict[str, Any]:
+        """The same for each view of the same numbers, such as those that Flatten gives."""
+        if not array.flags.c_contiguous:
+            return summary(array)
+        at = array.__array_interface__["data"][0], array.size, array.dtype
+        self._known[at] = summary(array, self._known.get(at))
+        return self._known[at]
 
     def value(self, value: int, group: int | None, branches: bool) -> Label:
         """Of a value where it leaves its source: itself, and its derivative.

@@ -6,7 +6,8 @@ import base64
 import struct
 import zlib
 from functools import cache
-from math import isfinite, isnan, isqrt, log10
+from itertools import pairwise
+from math import isfinite, isnan, isqrt, log10, sqrt
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from tarograd.graph import Array
 SMALL = 64  # elements whose true values a trace carries along
 SIDE = 28  # pixels along the longer side of an image
 BINS = 12
+SAFE = 1e-200  # squares beyond may have lost digits, or have overflowed
 SLICES = 8  # of a batch, that can be looked at one by one
 
 
@@ -53,11 +55,12 @@ def number(x: float | str) -> float:
     return float(x)
 
 
-def summary(array: Any) -> dict[str, Any]:
+def summary(array: Any, known: dict[str, Any] | None = None) -> dict[str, Any]:
     """What a trace keeps of an array; at most `SMALL` true values, else an image and a histogram.
 
     Args:
         array: of any shape and dtype, also empty, 0-d or not finite.
+        known: the summary of the same numbers in another shape, to save the time.
 
     Returns:
         `shape`, `dtype`, and for numbers `norm` (Euclidean), `min`, `max`, `finite` (how many
@@ -69,40 +72,63 @@ def summary(array: Any) -> dict[str, Any]:
         5.0
     """
     a = np.asarray(array)
-    numbers = a.astype(np.float64)
-    finite = np.isfinite(numbers)
-    good = numbers.ravel() if finite.all() else numbers[finite]
-    low, high = (float(good.min()), float(good.max())) if good.size else (0.0, 0.0)
+    if known is not None:
+        found = known | {"shape": list(a.shape)}
+        if "image" in known:
+            scale = max(-(known["min"] or 0.0), known["max"] or 0.0)
+            found["image"] = _image(a, scale) if a.ndim > 1 else None
+        return found
+    # Copies of large arrays would take most of the time.
+    numbers = a if a.dtype in (np.float32, np.float64) else a.astype(np.float64)
+    good = numbers.ravel(order="K")
+    low, high = _ends(good)
+    if not (isfinite(low) and isfinite(high)):
+        good = good[np.isfinite(good)]
+        low, high = _ends(good)
     scale = max(-low, high)
-    norm = scale * float(np.linalg.norm(good / scale)) if scale else 0.0
-    found: dict[str, Any] = {
+    found = {
         "shape": list(a.shape),
         "dtype": str(a.dtype),
         "finite": int(good.size),
-        "norm": plain(norm),
+        "norm": plain(_norm(good, scale)),
         "min": plain(low) if good.size else None,
         "max": plain(high) if good.size else None,
     }
     if a.size <= SMALL:
         found["data"] = [plain(x) for x in numbers.ravel()]
     if a.ndim and a.size > 4:
-        found["histogram"] = _histogram(good)
+        found["histogram"] = _histogram(good, low, high)
         found["image"] = _image(numbers, scale) if a.ndim > 1 else None
     return found
 
 
-def _histogram(good: Array) -> list[int]:
-    if not good.size:
+def _ends(numbers: Array) -> tuple[float, float]:
+    """The least and the greatest number; both 0 if there is none, NaN if one of them is NaN."""
+    if not numbers.size:
+        return 0.0, 0.0
+    with np.errstate(invalid="ignore"):
+        return float(numbers.min()), float(numbers.max())
+
+
+def _norm(numbers: Array, scale: float) -> float:
+    """The Euclidean norm, in float64; `scale` is the largest absolute value."""
+    with np.errstate(over="ignore", under="ignore"):
+        total = float(np.einsum("i,i->", numbers, numbers, dtype=np.float64))
+    if SAFE < total < 1 / SAFE or not scale:
+        return sqrt(total)
+    return scale * float(np.linalg.norm(numbers.astype(np.float64) / scale))
+
+
+def _histogram(numbers: Array, low: float, high: float) -> list[int]:
+    """How many are nearest to each of `BINS` places from `low` to `high`, the ends included."""
+    if not numbers.size:
         return []
-    low, high = float(good.min()), float(good.max())
     half = high / 2 - low / 2  # not high - low, which may overflow
     if not half:
-        return [good.size] + [0] * (BINS - 1)
-    places = good / 2
-    places -= low / 2
-    places *= (BINS - 1) / half
-    places += 0.5
-    return [int(n) for n in np.bincount(places.astype(np.intp), minlength=BINS)]
+        return [numbers.size] + [0] * (BINS - 1)
+    bounds = [2 * (low / 2 + half * (i - 0.5) / (BINS - 1)) for i in range(1, BINS)]
+    above = [numbers.size, *(int(np.count_nonzero(numbers >= b)) for b in bounds), 0]
+    return [a - b for a, b in pairwise(above)]
 
 
 def _image(numbers: Array, scale: float) -> str:
@@ -150,18 +176,19 @@ def _shrunk(matrix: Array) -> Array:
     """A matrix of at most `SIDE` rows and columns, each the mean of several."""
     for axis in (0, 1):
         step = -(-matrix.shape[axis] // SIDE)
+        if step == 1:
+            continue
         ends = np.arange(0, matrix.shape[axis], step)
         counts = np.diff(np.append(ends, matrix.shape[axis]))
-        sums: Array = np.add.reduceat(matrix, ends, axis)
+        sums: Array = np.add.reduceat(matrix, ends, axis, dtype=np.float64)
         matrix = np.divide(sums, counts if axis else counts[:, None])
     return matrix
 
 
 def _picture(matrix: Array, scale: float) -> str:
     """A matrix as a PNG in base64; the largest absolute value is `scale`."""
-    pixels = np.full(matrix.shape, 255, np.uint8)  # the last color says: not finite
-    good = np.isfinite(matrix)
-    pixels[good] = np.round(127 + 127 * np.clip(matrix[good] / (scale or 1), -1, 1))
+    shades = np.rint(127 + 127 * np.clip(matrix / (scale or 1), -1, 1))
+    pixels = np.where(np.isfinite(matrix), shades, 255).astype(np.uint8)  # the last: not finite
     return base64.b64encode(_png(pixels)).decode()
 
 
@@ -185,11 +212,12 @@ def _png(pixels: Array) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + check
 
     used = int(pixels.max()) + 1
-    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    rows = np.zeros((height, width + 1), np.uint8)  # each begins with 0: as it is, unfiltered
+    rows[:, 1:] = pixels
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0))
         + chunk(b"PLTE", _colors()[: 3 * used])
-        + chunk(b"IDAT", zlib.compress(rows, 9))
+        + chunk(b"IDAT", zlib.compress(rows.tobytes(), 9))
         + chunk(b"IEND", b"")
     )

@@ -144,18 +144,24 @@ def _plan(
     return plan
 
 
-def size_of(group: int, level: Level, item: Item, inner: Plan | None, labels: Labels) -> Size:
-    """The room that an item takes."""
-    if item.kind == "bend":
-        return BEND
+def labels_of(group: int, level: Level, item: Item, labels: Labels) -> list[Label | None]:
+    """What is written beside each line that leaves an item."""
+    if item.kind == "share" and item.target:
+        return [labels.share(group, item.ref, item.target)]
     shown: list[Label | None] = [None] * len(item.outputs)
     if item.kind in ("node", "leaf", "group"):
         for i, value in enumerate(item.outputs):
             if group == ROOT or value not in level.passing:
                 source = item.ref if item.kind == "group" else None
                 shown[i] = labels.value(value, source, value in level.branching)
-    if item.kind == "share" and item.target:
-        shown = [labels.share(group, item.ref, item.target)]
+    return shown
+
+
+def size_of(group: int, level: Level, item: Item, inner: Plan | None, labels: Labels) -> Size:
+    """The room that an item takes."""
+    if item.kind == "bend":
+        return BEND
+    shown = labels_of(group, level, item, labels)
     if inner is not None:
         half = inner.height / 2
         at = {(i.kind, i.ref): y - half for i, y in zip(inner.level.items, inner.y, strict=True)}

@@ -100,14 +100,13 @@ class Machine:
         self._push()
         if not self._checked:
             return self._compared(done, eager)
-        before = self.native.state.copy()
         steps = min(most, self.pace.steps)
         began = time.perf_counter()
         losses = self._run(done, steps)
         self.pace.note(steps, time.perf_counter() - began)
         bad = np.flatnonzero(~np.isfinite(losses))
         if bad.size:
-            self.native.state[:] = before
+            self._push()
             self._run(done, int(bad[0]))
             self._pull(done + int(bad[0]))
             eager(done + int(bad[0]))
@@ -118,8 +117,8 @@ class Machine:
     def _compared(self, done: int, eager: Callable[[int], float]) -> Array:
         """The first step twice: what the machine code makes of it has to be the same."""
         given = self._given(done)
-        loss = eager(done)
         losses = self._run(done, 1)
+        loss = eager(done)
         if told := self._disagreement(given, loss, losses[0]):
             self._refuse(told, given, loss)
         self._checked = True
@@ -177,17 +176,16 @@ class Machine:
 
         What is not finite once remains so; so it is enough to look at the end.
         """
-        if not self.sparse:
-            return self._stepped(done, steps)
-        before = self.native.state.copy()
         losses = self._stepped(done, steps)
+        if not self.sparse:
+            return losses
         names = [*self.recipe.parameters(), *self.recipe.states()]
         kept = (self.native.view(self.program.inputs[name]) for name in names)
         if all(np.isfinite(array).all() for array in kept):
             return losses
         self.sparse = ()
         self.native = self._compile()
-        self.native.state[:] = before
+        self._push()
         return self._stepped(done, steps)
 
     def _stepped(self, done: int, steps: int) -> Array:

@@ -37,9 +37,10 @@ FORMAT, VERSION = "tarograd-run", 1
 MOMENTS = 60
 EARLY = (0, 1, 2, 5, 10, 20, 35, 50)  # most illnesses are there at once, or after a few steps
 BYTES = 2_700_000  # of all moments together; the page adds less than 0.2 MB
-# Of the parameters, at all moments together; where they are many, fewer moments are recorded, and
-# the report takes no more than about two seconds.
-ELEMENTS, FEWEST = 20_000_000, 16
+# A moment takes as long as 20 to 100 compiled steps, and longer where the parameters are many. So
+# there is one for every so many steps, and for every so many parameters at all moments together;
+# the report then takes about a tenth of the time of the steps, or two seconds.
+STEPS, ELEMENTS, FEWEST = 300, 20_000_000, 16
 WAITING = 64 * 2**20  # bytes of arrays that undeveloped moments keep
 PIECES = 300  # of the loss curve: twice as many as a narrow screen can show
 PAUSE, SHARE = 0.2, 0.04  # seconds between moments that are shown, and their share of all time
@@ -60,13 +61,19 @@ class Moment:
         return self.vitals.step
 
 
-def schedule(steps: int, moments: int = MOMENTS) -> list[int]:
+def schedule(steps: int, elements: int = 1) -> list[int]:
     """The steps of a run at which a moment is recorded: the first ones, then even distances.
 
+    Args:
+        steps: of the run.
+        elements: of its parameters.
+
     Example:
-        >>> schedule(40)
-        [0, 1, 2, 5, 10, 20, 35, 40]
+        >>> schedule(40), len(schedule(10_000)), len(schedule(10**6))
+        ([0, 1, 2, 5, 10, 20, 35, 40], 33, 60)
     """
+    most = min(steps // STEPS, ELEMENTS // max(1, elements))
+    moments = min(MOMENTS, max(FEWEST, most))
     rest = moments - len(EARLY)
     even = {EARLY[-1] + (steps - EARLY[-1]) * (i + 1) // rest for i in range(rest)}
     return sorted({s for s in EARLY if s < steps} | {s for s in even if s > EARLY[-1]} | {steps})
@@ -133,8 +140,7 @@ class Recorder:
         self.film = Film()
         self.trouble = ""  # why nothing is recorded any more
         elements = sum(p.size for p in parts[0].parameters())
-        most = min(MOMENTS, max(FEWEST, ELEMENTS // max(1, elements)))
-        self._due = schedule(steps, most) if path or server else []
+        self._due = schedule(steps, elements) if path or server else []
         self._due_set = frozenset(self._due)
         self._taken = -1  # the step of the last moment
         self._replay: Replay | None = None
@@ -232,8 +238,8 @@ class Recorder:
             return None
 
     def _state(self, done: int) -> State:
-        network, _, optimizer, *_ = self.parts
-        return state_of(network, optimizer, done)
+        network, _, optimizer, batches, _ = self.parts
+        return state_of(network, optimizer, batches, done)
 
     def _developed(self, state: State, failed: bool = False) -> Moment:
         if self._replay is None:

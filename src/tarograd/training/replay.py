@@ -40,13 +40,15 @@ Parts = tuple[Network, Layer, Optimizer, Batches, Split]
 
 @dataclass(frozen=True)
 class State:
-    """The parameters and the optimizer's state before a step; nothing is copied.
+    """The parameters, the optimizer's state and the mini-batch before a step.
 
     Attributes:
         step: how many steps had been made.
+        rows: the images of the mini-batch that follows.
     """
 
     step: int
+    rows: Array
     values: tuple[Array, ...]
     optimizer: dict[str, Array]
 
@@ -56,9 +58,11 @@ class State:
         return sum(a.nbytes for a in (*self.values, *self.optimizer.values()))
 
 
-def state_of(network: Network, optimizer: Optimizer, step: int) -> State:
+def state_of(network: Network, optimizer: Optimizer, batches: Batches, step: int) -> State:
     """The run as it is now; arrays are never written into, so they need no copy."""
-    return State(step, tuple(p.value for p in network.parameters()), optimizer.state_arrays())
+    rows = batches.indices(step).copy()  # a part of the order of a whole epoch
+    values = tuple(p.value for p in network.parameters())
+    return State(step, rows, values, optimizer.state_arrays())
 
 
 @dataclass(frozen=True)
@@ -98,9 +102,9 @@ class Replay:
         split: Split,
     ) -> None:
         self.network, self.criterion = copy.deepcopy((network, criterion))
-        self.optimizer = optimizer.bind(self.network.parameters())
-        self.batches = Batches(batches.size, batches.batch_size, batches.seed, batches.sampling)
-        self.split = split
+        self.parameters = self.network.named_parameters()
+        self.optimizer = optimizer.bind(list(self.parameters.values()))
+        self.seed, self.split = batches.seed, split
 
     def see(self, state: State) -> Seen:
         """Make the step that follows on `state` again.
@@ -108,12 +112,11 @@ class Replay:
         Raises:
             Exception: whatever a layer of the user's own raises.
         """
-        named = self.network.named_parameters()
-        for parameter, value in zip(named.values(), state.values, strict=True):
+        for parameter, value in zip(self.parameters.values(), state.values, strict=True):
             parameter.value = value
         self.optimizer.load_state_arrays(state.optimizer)
-        images, labels = self.split[self.batches.indices(state.step)]
-        moment = context(recording=True, training=True, seed=self.batches.seed, step=state.step)
+        images, labels = self.split[state.rows]
+        moment = context(recording=True, training=True, seed=self.seed, step=state.step)
         with np.errstate(all="ignore"), _same_random_numbers(), moment:
             x = Tensor(self.network.read(images), "x")
             loss = batch_loss(self.network, self.criterion, x, labels)
@@ -121,7 +124,7 @@ class Replay:
             trace = record(loss, type(self.network).__name__, 1, upstream, replays=False)
             paths, updates = {}, {}
             places = {id(v.array): v.id for v in trace.values if v.kind == "parameter"}
-            for path, parameter in named.items():
+            for path, parameter in self.parameters.items():
                 if id(parameter.value) in places:
                     paths[places[id(parameter.value)]] = path
             if np.isfinite(loss.value):
@@ -130,15 +133,14 @@ class Replay:
 
     def _updates(self, trace: Trace, paths: dict[int, str]) -> dict[str, float]:
         """How far the optimizer moves each parameter."""
-        named = self.network.named_parameters()
         slopes = {path: trace.values[value].gradient for value, path in paths.items()}
-        before = {path: p.value for path, p in named.items()}
+        before = {path: p.value for path, p in self.parameters.items()}
         gradients: list[Any] = []
-        for path, p in named.items():
+        for path, p in self.parameters.items():
             slope = slopes.get(path)
             gradients.append(np.zeros(p.shape, p.dtype) if slope is None else slope)
         self.optimizer.step(gradients)
-        return {path: length(p.value - before[path]) for path, p in named.items()}
+        return {path: length(p.value - before[path]) for path, p in self.parameters.items()}
 
 
 def length(array: Array) -> float:
