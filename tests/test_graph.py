@@ -102,7 +102,7 @@ def run(program: list[tuple[int, int, int]], *leaves: Any) -> Any:
     return np.stack([known[-1], np.tanh(known[len(known) // 2])])
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=60, derandomize=True)
 @given(programs, st.integers(0, 99))
 def test_random_graphs_with_sharing(program: list[tuple[int, int, int]], seed: int) -> None:
     rng = np.random.default_rng(seed)

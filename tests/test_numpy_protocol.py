@@ -218,7 +218,7 @@ def test_values_and_gradients_are_those_of_numpy(
 
 
 lengths = st.integers(1, 3)
-exactly = settings(max_examples=40, derandomize=True, deadline=None)
+exactly = settings(max_examples=40, derandomize=True)
 
 
 def drawn(data: st.DataObject, shape: tuple[int, ...]) -> Array:

@@ -37,7 +37,7 @@ COMPARISONS: list[Callable[..., Any]] = [
 ]
 CHOICES: list[Callable[..., Any]] = [np.maximum, np.minimum, lambda a, b: np.where(a > b, a, b)]
 V = np.array([0.9, 0.45, 1.4])
-drawn_by_seed = settings(max_examples=60, derandomize=True, deadline=None)
+drawn_by_seed = settings(max_examples=60, derandomize=True)
 
 
 def names(y: Tensor) -> list[str]:
@@ -192,7 +192,7 @@ def keys(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
     return st.one_of(kinds)
 
 
-@settings(max_examples=150, derandomize=True, deadline=None)
+@settings(max_examples=150, derandomize=True)
 @given(st.data())
 def test_indexing_takes_the_same_elements_and_gives_their_gradients_back(
     data: st.DataObject,

@@ -32,7 +32,7 @@ def stored(kind: ir.Type, constants: list[ir.Constant]) -> bytes:
     return memory.raw
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(
     numbers=st.lists(st.floats(), min_size=20, max_size=60).map(
         lambda found: [*found, 0.0, -0.0, np.inf, -np.inf, np.nan, 1e-45, 5e-324, 0.1]

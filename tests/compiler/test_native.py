@@ -93,7 +93,7 @@ def test_every_kind_of_kernel_at_every_width(n: int, dtype: Any) -> None:
         assert_near(y, np.asarray(expected.value if isinstance(expected, tg.Tensor) else expected))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     sizes=st.tuples(*[st.sampled_from([1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 50, 65])] * 3),
     turned=st.tuples(st.booleans(), st.booleans()),
@@ -245,7 +245,7 @@ NEXT: list[Callable[..., Any]] = [
 ]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), dtype=st.sampled_from([np.float32, np.float64]))
 def test_random_graphs(seed: int, dtype: Any) -> None:
     rng = np.random.default_rng(seed)
@@ -292,7 +292,7 @@ def test_kernels_that_do_the_same_are_compiled_once() -> None:
     assert text.count("define internal") <= 4
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     rows=st.sampled_from([1, 2, 3, 4, 5, 10, 16, 17, 33]),
     columns=st.sampled_from([1, 2, 3, 5, 10, 15, 16, 17, 40]),

@@ -25,7 +25,7 @@ def strokes(n: int, columns: int, density: float, seed: int = 0) -> Any:
     return x * (rng.random((n, columns)) < density).astype(np.uint8)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     rows=st.sampled_from([1, 2, 3, 4, 15, 16, 17, 33]),
     columns=st.sampled_from([32, 33, 40, 47, 64, 100]),
@@ -55,7 +55,7 @@ def both(x: Any, w: Any, g: Any) -> Program:
     return lower(trace(function, {"x": x, "w": w, "g": g}))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     rows=st.sampled_from([1, 2, 3, 4, 5, 16, 17, 33]),
     columns=st.sampled_from([32, 33, 40, 47, 64, 100]),

@@ -101,7 +101,7 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(optimizer: tg.optim.Opt
             assert training.bits(threads) == expected
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(
     sizes=st.lists(st.integers(1, 70), min_size=2, max_size=4),
     batch=st.integers(1, 40),

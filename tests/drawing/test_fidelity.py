@@ -258,7 +258,7 @@ OPERATIONS.update(
 
 
 @given(random_graphs())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_number_of_random_graphs(output: tg.Tensor) -> None:
     picture = tg.draw(output, depth=9)
     expected = on_edges(picture, picture.trace.open_groups())

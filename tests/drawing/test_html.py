@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -446,6 +447,14 @@ def test_without_a_converter_a_png_is_refused(monkeypatch: pytest.MonkeyPatch) -
         tg.draw(apple()).png()
 
 
+def wait(page: Page, condition: str, seconds: float = 60.0) -> None:
+    """Until something holds on the page, whose policy lets no test evaluate in its own time."""
+    ends = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        assert time.monotonic() < ends, f"{condition} did not come true in {seconds} s"
+        page.wait_for_timeout(50)
+
+
 def test_dark_and_narrow_screens(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "apple.html"
     tg.draw(apple()).save(path)
@@ -458,9 +467,7 @@ def test_dark_and_narrow_screens(browser: Browser, tmp_path: Path) -> None:
     assert box is not None
     assert box["width"] == 390
     page.locator(".box.leaf", has_text="apple").click()  # the panel below grows
-    page.wait_for_function(
-        "Math.abs(view.y + view.k * scene.height / 2 - stage.clientHeight / 2) < 30"
-    )
+    wait(page, "Math.abs(view.y + view.k * scene.height / 2 - stage.clientHeight / 2) < 30")
     less = page.locator(".graph").bounding_box()
     assert less is not None
     assert less["height"] < box["height"]

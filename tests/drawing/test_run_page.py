@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 from graphs import TWELVE
 from playwright.sync_api import Browser, Page
-from test_html import NASTY, browser
+from test_html import NASTY, browser, wait
 from test_trace import slope
 
 import tarograd as tg
@@ -72,14 +71,6 @@ def look(browser: Browser) -> Iterator[Open]:
     assert [p for p in problems if "ERR_" not in p] == []  # of the events' end, when a run is gone
     assert all(h.startswith(("file:", "data:", "http://127.0.0.1:")) for h in hosts), hosts
     assert len({h for h in hosts if h.startswith("http")}) <= 1
-
-
-def wait(page: Page, condition: str, seconds: float = 60.0) -> None:
-    """Until something holds on the page, whose policy lets no test evaluate in its own time."""
-    ends = time.monotonic() + seconds
-    while not page.evaluate(condition):
-        assert time.monotonic() < ends, f"{condition} did not come true in {seconds} s"
-        page.wait_for_timeout(50)
 
 
 def moments(page: Page) -> list[int]:

@@ -149,10 +149,10 @@ def dense(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     start = Machine.__init__
     chosen: list[bool] = []
 
-    def visiting_all(self: Machine, recipe: Any, batches: Any, threads: Any) -> None:
-        start(self, recipe, batches, threads=threads)
+    def visiting_all(self: Machine, recipe: Any, batches: Any, **how: Any) -> None:
+        start(self, recipe, batches, **how)
         chosen.append(bool(self.sparse))
-        start(self, recipe, batches, skip_zeros=False, threads=threads)
+        start(self, recipe, batches, skip_zeros=False, **how)
         assert not self.sparse
 
     monkeypatch.setattr(Machine, "__init__", visiting_all)

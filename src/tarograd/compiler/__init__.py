@@ -8,5 +8,6 @@ from tarograd.compiler.compiled import Compiled as Compiled
 from tarograd.compiler.compiled import compile as compile
 from tarograd.compiler.numpy_source import numpy_source as numpy_source
 from tarograd.compiler.step import Recipe as Recipe
+from tarograd.compiler.step import scores_program as scores_program
 from tarograd.compiler.step import step_program as step_program
 from tarograd.compiler.trace import Untraceable as Untraceable

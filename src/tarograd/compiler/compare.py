@@ -7,8 +7,8 @@ last bits of every value moved at random, and what that changes is what rounding
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -117,6 +117,30 @@ def difference(
     known = dict(zip(map(id, order), evaluated(program, inputs), strict=True))
     wrong = unequal(program, inputs, inner, found, [known[id(v)] for v in inner])
     return None if wrong is None else told(inner[wrong])
+
+
+def refuse(
+    message: str, program: Program, inputs: Mapping[str, Any], external: Collection[str]
+) -> NoReturn:
+    """Say that the machine code of a run computes something else, and where that begins.
+
+    Args:
+        message: what is different.
+        program: lowered.
+        inputs: its arguments by name.
+        external: the names of those that are read where they are.
+
+    Raises:
+        ArithmeticError: always; it names the first node that differs, and the way out.
+    """
+    from tarograd.compiler.llvm.native import Native
+
+    read = {name: inputs[name] for name in external}
+    node = difference(program, inputs, lambda p: Native(p, read)(*(inputs[k] for k in p.inputs)))
+    raise ArithmeticError(
+        f"{message}; the first node that differs is {node or 'none by itself'}; please report "
+        "this; compiled=False, or --eager, goes on without machine code"
+    )
 
 
 def told(v: Value) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,25 +92,71 @@ def step_program(recipe: Recipe, batch_size: int) -> Program:
         with group("update", ""):
             return {"loss": loss} | _updates(recipe, parameters, slopes, given, lr, number)
 
+    return _traced(recipe, step, data, state)
+
+
+def scores_program(recipe: Recipe, images: Array, rows: int) -> Program:
+    """Trace the scores of some of the images, as `network.predict` gives them.
+
+    Its inputs are the images, the indices of those that are asked for, and the parameters.
+
+    Args:
+        recipe: of the training step.
+        images: which; the same program serves others of the same shape.
+        rows: how many are asked for at a time.
+
+    Raises:
+        Untraceable: as `step_program`.
+
+    Example:
+        >>> import tarograd as tg
+        >>> net = tg.nn.TwoLayerNet(4, 3, 2)
+        >>> images = np.zeros((5, 4), np.uint8)
+        >>> recipe = Recipe(net, net.criterion, tg.optim.SGD(net.parameters()),
+        ...                 images, np.zeros(5, int))
+        >>> program = scores_program(recipe, images, rows=3)
+        >>> list(program.inputs), program.outputs["scores"].shape
+        (['images', 'batch', 'w1', 'b1', 'w2', 'b2'], (3, 2))
+    """
+
+    def scores(images: Any, batch: Any, *_: Any) -> Any:
+        with context(training=False):
+            return {"scores": recipe.network(_read(recipe, images[batch]))}
+
+    return _traced(recipe, scores, {"images": images, "batch": np.zeros(rows, np.int64)}, {})
+
+
+def _traced(
+    recipe: Recipe,
+    function: Callable[..., Any],
+    data: Mapping[str, Any],
+    state: Mapping[str, Any],
+) -> Program:
+    """The function of the data, the parameters and the state; nothing beside them may change."""
+    parameters = recipe.parameters()
     seen = [Surroundings(layer) for layer in (recipe.network, recipe.criterion)]
     before = [around.dice() for around in seen]
-    program = trace(step, data | state, parameters, "step")
+    program = trace(function, {**data, **state}, parameters, function.__name__)
     for around, dice in zip(seen, before, strict=True):
         name = around.changed()
         if name is not None or around.dice() != dice:
             what = f"changes {name!r}" if name is not None else "draws random numbers with NumPy"
             raise Untraceable(f"the network {what} while it computes, outside of the graph")
     inputs = {k: program.inputs[k] for k in [*data, *parameters, *state]}
-    return rewrite(Program("step", inputs, program.outputs, program.checks))
+    return rewrite(Program(program.name, inputs, program.outputs, program.checks))
 
 
 def _loss(recipe: Recipe, x: Any, t: Any) -> Tensor:
     """The loss as `fit` computes it."""
-    net = recipe.network
-    x = net.read(x)
-    x.name, t.name = "x", "t"
-    loss: Tensor = recipe.criterion(net(x), t)
+    t.name = "t"
+    loss: Tensor = recipe.criterion(recipe.network(_read(recipe, x)), t)
     return loss
+
+
+def _read(recipe: Recipe, x: Any) -> Any:
+    x = recipe.network.read(x)
+    x.name = "x"
+    return x
 
 
 def _updates(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from tarograd.data.dataset import DataError, Dataset, Split
 from tarograd.data.download import Mirrors, RemoteFile, download
-from tarograd.data.idx import read_idx
+from tarograd.data.idx import parse_idx, read_idx
 from tarograd.data.npz import read_npz
 
 _MAX_CLASSES = 1000
@@ -169,9 +170,10 @@ def load_published(
         except DataError as fault:
             raise _ways_out(published, folders, fault) from None
     paths = [path for file in published.files if (path := _find(file, folders))]
-    for file, path in zip(published.files, paths, strict=True):
-        file.verify(path)
-    images, labels, test_images, test_labels = map(read_idx, paths)
+    images, labels, test_images, test_labels = (
+        parse_idx(BytesIO(file.read(path)), path, file.size, file.size)
+        for file, path in zip(published.files, paths, strict=True)
+    )
     return Dataset(
         name=published.name,
         train=Split(images, labels),

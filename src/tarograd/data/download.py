@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from tarograd.data.bounded import CHUNK, GZIP_MAGIC, open_unpacked
+from tarograd.data.bounded import GZIP_MAGIC, open_unpacked
 from tarograd.data.dataset import DataError
 
 if TYPE_CHECKING:
@@ -40,26 +40,24 @@ class RemoteFile:
         candidates = (folder / self.name, folder / f"{self.name}.gz")
         return next((path for path in candidates if os.path.exists(path)), None)
 
-    def verify(self, path: Path) -> None:
-        """Unpack the file, never further than it should reach, and compare its hash.
+    def read(self, path: Path) -> bytes:
+        """Its unpacked bytes, never further than it should reach, when their hash is right.
 
         Raises:
             DataError: with the expected hash and the one found.
         """
         import hashlib
 
-        digest, size = hashlib.sha256(), 0
         with open_unpacked(path) as (stream, _):
-            while size <= self.size and (chunk := stream.read(CHUNK)):
-                digest.update(chunk)
-                size += len(chunk)
-        if digest.hexdigest() == self.sha256:
-            return
-        beyond = "more than " if size > self.size else ""
+            data = stream.read(self.size + 1)
+        digest = hashlib.sha256(data).hexdigest()
+        if digest == self.sha256:
+            return data
+        beyond = "more than " if len(data) > self.size else ""
         raise DataError(
             path,
             f"{self.size:,} bytes, unpacked, with the SHA-256 {self.sha256}",
-            f"{beyond}{min(size, self.size):,} bytes with {digest.hexdigest()}",
+            f"{beyond}{min(len(data), self.size):,} bytes with {digest}",
             hint="It is damaged, or another file: delete it, or put the right one there",
         )
 
@@ -128,7 +126,7 @@ def _fetch(file: RemoteFile, target: Path, mirrors: Mirrors, bar: Progress | Non
             try:
                 with open(target, "wb") as stream:
                     _request(address, _Sink(stream, file.size, mirrors), mirrors, bar)
-                file.verify(target)
+                file.read(target)
                 return url
             except DataError as fault:  # it answered, with something else: asking again is no use
                 faults.append(f"{address}: expected {fault.expected}, found {fault.found}")

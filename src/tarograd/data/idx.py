@@ -53,17 +53,33 @@ def read_idx(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> NDArra
         array([97, 98, 99], dtype=uint8)
     """
     with open_unpacked(path) as (stream, file_size):
-        dtype, shape = _read_header(stream, path)
-        promised = math.prod(shape) * dtype.itemsize
-        limit = allowance(file_size, max_bytes)
-        if promised > limit:
-            raise DataError(
-                path,
-                f"at most {limit:,} bytes of data in a file of {file_size:,} bytes",
-                f"a header that promises {promised:,}, of shape {shape}",
-                offset=4,
-            )
-        return read_array(stream, dtype, shape, path, offset=4 + 4 * len(shape))
+        return parse_idx(stream, path, file_size, allowance(file_size, max_bytes))
+
+
+def parse_idx(
+    stream: BinaryIO, path: str | os.PathLike[str], file_size: int, limit: int
+) -> NDArray[Any]:
+    """The array in a stream of unpacked bytes.
+
+    Args:
+        stream: the bytes.
+        path: where they come from, for the messages.
+        file_size: how many bytes there are, packed as they may be.
+        limit: how many the array may have.
+
+    Raises:
+        DataError: when they are not a whole IDX file and nothing else.
+    """
+    dtype, shape = _read_header(stream, path)
+    promised = math.prod(shape) * dtype.itemsize
+    if promised > limit:
+        raise DataError(
+            path,
+            f"at most {limit:,} bytes of data in a file of {file_size:,} bytes",
+            f"a header that promises {promised:,}, of shape {shape}",
+            offset=4,
+        )
+    return read_array(stream, dtype, shape, path, offset=4 + 4 * len(shape))
 
 
 def _read_header(

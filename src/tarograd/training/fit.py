@@ -8,9 +8,10 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -82,8 +83,8 @@ def fit(
             and report.html go. Files of an earlier run there are moved into a folder `earlier-1`.
         resume: go on with the run in `directory`, to a larger number of steps if you like.
         progress: whether to show it, on standard error.
-        compiled: whether the steps run as machine code, which gives the same losses within
-            rounding. What cannot be compiled runs as it is, and one line says why; False lets
+        compiled: whether the steps run as machine code, and the accuracies where they are much
+            work; that gives the same losses within rounding. What cannot be compiled runs as it is, and one line says why; False lets
             everything run as it is.
         watch: whether a page of this machine shows the run while it goes on: its address is
             printed on standard error. A number chooses the port.
@@ -175,7 +176,8 @@ class Run:
         parts = self.network, self.criterion, self.optimizer, images, targets
         try:
             recipe = Recipe(*parts, seed=self.batches.seed)
-            self.machine = Machine(recipe, self.batches, threads=threads)
+            measured = sum(map(len, self.splits.values()))
+            self.machine = Machine(recipe, self.batches, threads=threads, measured=measured)
         except Exception as error:  # whatever a layer does that the compiler does not bear
             own = isinstance(error, Untraceable)
             self.eager = str(error) if own else f"{type(error).__name__}: {error}"
@@ -269,7 +271,7 @@ class Run:
             at_epoch = done % self.batches.steps_per_epoch == 0 or done == self.store.steps
             if at_epoch and (not self.history.epochs or self.history.epochs[-1].step != done):
                 self._stop_if(interruption, done)
-                row = self._measure(done)
+                row = self._measure(done, interruption)
                 progress.epoch(row, last=done == self.store.steps)
             self.recorder.look(done)
             if time.monotonic() - saved > SAVE_SECONDS:
@@ -310,12 +312,13 @@ class Run:
         x = constant(self.network.read(images))
         return batch_loss(self.network, self.criterion, x, labels)
 
-    def _measure(self, done: int) -> Epoch:
+    def _measure(self, done: int, interruption: Interruption) -> Epoch:
         """Add a row to the history; keep the parameters if it is the best one."""
         self._check_finite(done)
         before = self.history.epochs[-1].step if self.history.epochs else 0
+        pause = partial(self._stop_if, interruption, done)
         accuracies = {
-            f"{name}_accuracy": self.network.accuracy(*split) for name, split in self.splits.items()
+            f"{name}_accuracy": self._accuracy(split, pause) for name, split in self.splits.items()
         }
         mean = float(self.losses[before:done].mean()) if done > before else None
         epoch = -(-done // self.batches.steps_per_epoch)
@@ -323,6 +326,11 @@ class Run:
         if self.history.best is self.history.epochs[-1]:
             self.store.save_best(self.network, self.history.best)
         return self.history.epochs[-1]
+
+    def _accuracy(self, split: Split, pause: Callable[[], None]) -> float:
+        if self.machine is None or self.machine.scorer is None:
+            return self.network.accuracy(*split)
+        return self.machine.scorer.accuracy(split, self.machine.pace.threads, pause)
 
     def _check_finite(self, done: int) -> None:
         """Parameters that are not finite are never measured, nor saved over good ones."""

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from tarograd.compiler import Recipe, Untraceable, step_program
-from tarograd.compiler.compare import difference, unequal
+from tarograd.compiler.compare import refuse, unequal
 from tarograd.compiler.llvm.team import cores
 from tarograd.compiler.lower import lower
 from tarograd.compiler.skipping import pays, visited
 from tarograd.data import Batches
 from tarograd.graph import Array
 from tarograd.training.pace import Pace
+from tarograd.training.scorer import Scorer, worthwhile
 
 AGREEMENT = 1e-2  # of the length of the first update; a wrong one is wrong by far more
 
@@ -29,6 +30,10 @@ class Machine:
         skip_zeros: whether products may leave out the zeros of the images, if there are so many
             that this is faster. It changes no bit of the results.
         threads: so many make a step together; None for as many as are fastest.
+        measured: of how many images the accuracies are computed at a time.
+
+    Attributes:
+        scorer: computes the accuracies, or None.
 
     Raises:
         Untraceable: if the step cannot be compiled; the message says why.
@@ -40,6 +45,7 @@ class Machine:
         batches: Batches,
         skip_zeros: bool = True,
         threads: int | None = None,
+        measured: int = 0,
     ) -> None:
         self.recipe, self.batches = recipe, batches
         self.pace = Pace(threads, cores())
@@ -50,6 +56,16 @@ class Machine:
         if not self.native.phases:
             self.pace = Pace(1, 1)
         self._checked = False
+        self.scorer, self._unscored = self._score(measured)
+
+    def _score(self, measured: int) -> tuple[Scorer | None, str]:
+        """What computes the accuracies, or why that is left to NumPy."""
+        if not worthwhile(self.recipe.network, measured):
+            return None, "too little work to make machine code for it"
+        try:
+            return Scorer(self.recipe, self.sparse, max(self.pace.counts)), ""
+        except Exception as error:  # as in a run that is not compiled at all
+            return None, f"{error}"
 
     def _compile(self) -> Any:
         external = {"images": self.recipe.images, "labels": self.recipe.labels}
@@ -67,11 +83,13 @@ class Machine:
         from tarograd.compiler.report import report
 
         images = self.recipe.images
+        accuracies = f"NumPy, {self._unscored}" if self.scorer is None else "machine code"
         chosen = "left out" if self.sparse else "multiplied like all other numbers"
         return (
             f"{report(self.native.plan, timed(self.native))}\n"
             f"zeros of the images: {chosen}; {np.mean(images != 0):.0%} of the pixels are not "
-            f"zero, {visited(images):.0%} would be visited without them"
+            f"zero, {visited(images):.0%} would be visited without them\n"
+            f"accuracies: {accuracies}"
         )
 
     def possible(self, done: int) -> int:
@@ -120,7 +138,7 @@ class Machine:
         losses = self._run(done, 1)
         loss = eager(done)
         if told := self._disagreement(given, loss, losses[0]):
-            self._refuse(told, given, loss)
+            self._hold(told, given, loss)
         self._checked = True
         self._pull(done + 1)
         return losses
@@ -152,24 +170,14 @@ class Machine:
                 )
         return None
 
-    def _refuse(self, told: str, given: dict[str, Any], loss: float) -> None:
+    def _hold(self, told: str, given: dict[str, Any], loss: float) -> None:
         """Raise, unless rounding alone can make such a difference."""
-        from tarograd.compiler.llvm.native import Native
-
         expected = {"loss": loss} | {k: p.value for k, p in self.recipe.parameters().items()}
         outputs = [self.program.outputs[name] for name in expected]
         truth = [np.asarray(x, v.dtype) for x, v in zip(expected.values(), outputs, strict=True)]
         found = [self.native.result(name) for name in expected]
-        if unequal(self.program, given, outputs, found, truth) is None:
-            return
-        external = {name: given[name] for name in self.native.external}
-        node = difference(
-            self.program, given, lambda p: Native(p, external)(*(given[k] for k in p.inputs))
-        )
-        raise ArithmeticError(
-            f"{told}; the first node that differs is {node or 'none by itself'}; please report "
-            "this; compiled=False, or --eager, goes on without machine code"
-        )
+        if unequal(self.program, given, outputs, found, truth) is not None:
+            refuse(told, self.program, given, self.native.external)
 
     def _run(self, done: int, steps: int) -> Array:
         """Make steps; once more with all zeros if something becomes infinite, since 0 inf is NaN.

@@ -16,7 +16,16 @@ from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.alike import described
 from tarograd.compiler.llvm.cache import cached, user_folder
 from tarograd.compiler.llvm.kernels import emit_kernel
-from tarograd.compiler.llvm.steps import FED, LOOP, SHARED_LOOP, Call, Steps, block_names
+from tarograd.compiler.llvm.steps import (
+    FED,
+    LOOP,
+    SHARED_LOOP,
+    Call,
+    Steps,
+    block_names,
+    noted,
+    span,
+)
 from tarograd.compiler.llvm.team import (
     memory_address,
     team_memory,
@@ -199,10 +208,11 @@ class Native:
             threads: so many work on it at once, if it is `shared`; the bits are the same.
 
         Returns:
-            the first output of each step, if it is one number called "loss".
+            the first output of each step, in a row, if it is called "loss" or "scores".
         """
-        first = next(iter(self.program.outputs.values()))
-        losses = np.zeros(steps, first.dtype)
+        kept = noted(self.plan)
+        width = 0 if kept is None else span(self.plan, kept)
+        found = np.empty(steps * width, np.uint8)
         blocks = [self.state, self.scratch, *self.external.values()]
         rows = [np.ascontiguousarray(fed.get(name, np.zeros(0))) for name in FED]
         for name, row in zip(FED, rows, strict=True):
@@ -211,13 +221,16 @@ class Native:
                 continue
             if row.dtype != v.dtype or row.size != steps * int(np.prod(v.shape)):
                 raise ValueError(f"{name}: {steps} rows of {v.shape} {v.dtype} are needed")
-        pointers = [a.ctypes.data for a in (*blocks, *rows, losses)]
+        pointers = [a.ctypes.data for a in (*blocks, *rows, found)]
         if steps and threads > 1 and self.phases:
             team = team_memory(self.phases)
             together(lambda: self._shared(steps, *pointers, memory_address(team)), threads)
         elif steps:
             self._function(steps, *pointers)
-        return losses
+        if kept is None:
+            return found
+        shape, strides = (steps, *kept.shape), (width, *self.view(kept).strides)
+        return np.ndarray(shape, kept.dtype, found, 0, strides)
 
     def __call__(self, *arguments: Any) -> list[Array]:
         """The function of its inputs, all of them given; results in the order of the outputs."""

@@ -17,6 +17,7 @@ from tarograd.compiler.program import Value
 
 LOOP, SHARED_LOOP = "tarograd_run", "tarograd_share"
 FED = ("batch", "step", "lr")  # the inputs that change from step to step
+NOTED = ("loss", "scores")
 
 
 @dataclass
@@ -35,7 +36,7 @@ def block_names(plan: Plan) -> list[str]:
 
 
 class Steps:
-    """Emits run(steps, blocks…, batches, step numbers, learning rates, losses).
+    """Emits run(steps, blocks…, batches, step numbers, learning rates, noted).
 
     A second function has one more argument, the memory of a team: each of its threads calls it.
 
@@ -91,7 +92,7 @@ class Steps:
         self.steps, *rest = function.args
         self.blocks = dict(zip(self.names, rest, strict=False))
         self.fed = rest[len(self.names) : len(self.names) + len(FED)]
-        self.losses = rest[len(self.names) + len(FED)]
+        self.noted = rest[len(self.names) + len(FED)]
         entry, self.head = (function.append_basic_block(n) for n in ("entry", "head"))
         b = ir.IRBuilder(entry)
         b.branch(self.head)
@@ -133,22 +134,27 @@ class Steps:
         b.call(call.function, [*places, first, last])
 
     def _finish(self, b: Any, i: Any) -> None:
-        """New values that lie elsewhere than the old ones go there; note the loss."""
+        """New values that lie elsewhere than the old ones go there; note the loss or scores."""
         for new, old in self.plan.copies:
-            size = _span(self.plan, old)
-            _copy(b, self._address(b, old), self._address(b, new), size)
-        first = next(iter(self.plan.program.outputs.values()))
-        if "loss" in self.plan.program.outputs and not first.shape:
-            width = first.dtype.itemsize
-            place = b.gep(self.losses, [b.mul(i, index(width))], source_etype=I8)
-            _copy(b, place, self._address(b, first), width)
+            _copy(b, self._address(b, old), self._address(b, new), span(self.plan, old))
+        v = noted(self.plan)
+        if v is not None:
+            size = span(self.plan, v)
+            place = b.gep(self.noted, [b.mul(i, index(size))], source_etype=I8)
+            _copy(b, place, self._address(b, v), size)
 
     def _address(self, b: Any, v: Value) -> Any:
         buffer = self.plan.buffers[id(v)]
         return b.gep(self.blocks[buffer.block], [index(buffer.offset)], source_etype=I8)
 
 
-def _span(plan: Plan, v: Value) -> int:
+def noted(plan: Plan) -> Value | None:
+    """What is kept of each step: the first output, if it is a loss or scores."""
+    name, v = next(iter(plan.program.outputs.items()))
+    return v if name in NOTED and plan.buffers[id(v)].block in ("state", "scratch") else None
+
+
+def span(plan: Plan, v: Value) -> int:
     """The bytes of an array with its padding."""
     strides = plan.buffers[id(v)].strides
     if not strides:
