@@ -49,8 +49,9 @@ def test_twenty_steps_of_the_source_equal_eager_bit_for_bit(network: str, optimi
     batches = Batches(60, 9, seed=7)
     for step in range(6):
         batch = batches.indices(step)
-        given = IMAGES.reshape(60, 12), LABELS, batch, np.int64(step)
-        results = run(*given, np.float64(eager.learning_rate(step)), *state.values())
+        given = {"images": IMAGES.reshape(60, 12), "labels": LABELS, "batch": batch, **state}
+        given |= {"step": np.int64(step), "lr": np.float64(eager.learning_rate(step))}
+        results = run(*(given[name] for name in program.inputs))
         state = dict(zip(state, results[1:], strict=True))
         assert results[0] == np.float32(eager_step(net, eager, batch, step))
         for name, p in recipe.parameters().items():

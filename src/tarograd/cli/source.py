@@ -16,8 +16,15 @@ from tarograd.compiler.lower import lower
 from tarograd.compiler.plan import Plan
 from tarograd.compiler.report import report
 
+EXAMPLES = """\b
+Examples:
+  tarograd source
+  tarograd source --data mnist --layers 100,50 --optimizer adam
+  tarograd source --explain
+"""
 
-@click.command()
+
+@click.command(epilog=EXAMPLES)
 @data_option
 @click.option("--hidden", type=click.IntRange(1), default=50, show_default=True)
 @click.option("--layers", metavar="N,N,…", help="Sizes of several hidden layers instead.")
@@ -25,14 +32,7 @@ from tarograd.compiler.report import report
 @click.option("--explain", is_flag=True, help="The kernels of the machine code instead.")
 @click.option("--optimizer", type=click.Choice(list(optim.OPTIMIZERS)), default="sgd")
 def source(data: str, batch_size: int, optimizer: str, explain: bool, **options: Any) -> None:
-    r"""Print what one step of `tarograd train` computes, as NumPy.
-
-    \b
-    Examples:
-      tarograd source
-      tarograd source --data mnist --layers 100,50 --optimizer adam
-      tarograd source --explain
-    """
+    """Print what one step of `tarograd train` computes, as NumPy."""
     dataset = datasets.load(data)
     network = network_of(dataset, {"seed": 0, **options})
     network.pixel_max = dataset.pixel_max

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from tarograd.compiler.program import Program
 from tarograd.compiler.rewrite import rewrite
 from tarograd.compiler.surroundings import Surroundings
-from tarograd.compiler.trace import Untraceable, trace
+from tarograd.compiler.trace import Untraceable, trace, updated
 from tarograd.derivatives import grad
 from tarograd.graph import Array, context, group
 from tarograd.nn import Layer, Network
@@ -53,9 +53,9 @@ class Recipe:
 def step_program(recipe: Recipe, batch_size: int) -> Program:
     """Trace one step of training on `batch_size` images, and rewrite it.
 
-    Its inputs are the training set, the indices of the batch, the number of the step, the
-    learning rate, the parameters and the optimizer's state. Its outputs are the loss and, under
-    their own names, the new parameters and the new state.
+    Its inputs are the training set, the indices of the batch, the number of the step if it is
+    used, the learning rate, the parameters and the optimizer's state. Its outputs are the loss
+    and, under their own names, the new parameters and the new state.
 
     Raises:
         Untraceable: if a layer needs the values of Tensors in Python, or reads its input itself.
@@ -67,7 +67,7 @@ def step_program(recipe: Recipe, batch_size: int) -> Program:
         ...                 np.zeros((5, 4), np.uint8), np.zeros(5, int))
         >>> program = step_program(recipe, batch_size=2)
         >>> list(program.inputs)
-        ['images', 'labels', 'batch', 'step', 'lr', 'w1', 'b1', 'w2', 'b2']
+        ['images', 'labels', 'batch', 'lr', 'w1', 'b1', 'w2', 'b2']
         >>> list(program.outputs)
         ['loss', 'w1', 'b1', 'w2', 'b2']
     """
@@ -87,10 +87,18 @@ def step_program(recipe: Recipe, batch_size: int) -> Program:
     def step(images: Any, labels: Any, batch: Any, number: Any, lr: Any, *old: Any) -> Any:
         with context(seed=recipe.seed, step=number, training=True):
             loss = _loss(recipe, images[batch], labels[batch])
-        slopes = dict(zip(parameters, grad(loss, list(parameters.values())), strict=True))
+        slopes = grad(loss, list(parameters.values()))
         given = dict(zip(states, old, strict=True))
+        new: dict[str, Tensor] = {}
+        after: dict[str, Tensor] = {}
         with group("update", ""):
-            return {"loss": loss} | _updates(recipe, parameters, slopes, given, lr, number)
+            count = number.astype(np.float64) + 1.0
+            count.name = "count"
+            for (w, p), g in zip(parameters.items(), slopes, strict=True):
+                before = {kind: given[name] for name, (kind, of) in states.items() if of == w}
+                new[w], moved = updated(recipe.optimizer, p, g, before, lr, count)
+                after |= {f"{kind}_{w}": x for kind, x in moved.items()}
+        return {"loss": loss, **new, **after}
 
     return _traced(recipe, step, data, state)
 
@@ -142,8 +150,11 @@ def _traced(
         if name is not None or around.dice() != dice:
             what = f"changes {name!r}" if name is not None else "draws random numbers with NumPy"
             raise Untraceable(f"the network {what} while it computes, outside of the graph")
-    inputs = {k: program.inputs[k] for k in [*data, *parameters, *state]}
-    return rewrite(Program(program.name, inputs, program.outputs, program.checks))
+    program = rewrite(program)
+    used = {id(v) for v in program.order()}
+    # A number that nothing uses, such as that of the step without Dropout, is no argument.
+    kept = {k: v for k, v in program.inputs.items() if v.shape or id(v) in used}
+    return replace(program, inputs={k: kept[k] for k in [*data, *parameters, *state] if k in kept})
 
 
 def _loss(recipe: Recipe, x: Any, t: Any) -> Tensor:
@@ -157,25 +168,3 @@ def _read(recipe: Recipe, x: Any) -> Any:
     x = recipe.network.read(x)
     x.name = "x"
     return x
-
-
-def _updates(
-    recipe: Recipe,
-    parameters: Mapping[str, Tensor],
-    slopes: Mapping[str, Tensor],
-    given: Mapping[str, Tensor],
-    lr: Any,
-    number: Any,
-) -> dict[str, Tensor]:
-    """The new parameters and states, all by their own names."""
-    results: dict[str, Any] = {}
-    states = recipe.states()
-    count = number.astype(np.float64) + 1.0
-    count.name = "count"
-    for key, p in parameters.items():
-        old = {kind: given[name] for name, (kind, w) in states.items() if w == key}
-        rate = lr if lr.dtype == p.dtype else lr.astype(p.dtype)
-        rate.name = "lr"
-        results[key], new = recipe.optimizer.update(p, slopes[key], old, rate, count)
-        results |= {f"{kind}_{key}": new[kind] for kind in old}
-    return {key: results[key] for key in [*parameters, *states]}

@@ -212,11 +212,9 @@ class Trace:
                 for kind in states[i]
             }
             done.states.append({kind: str(x.name) for kind, x in old.items()})
-            rate = _like(lr, p)
-            rate.name = lr.name
-            new, state = optimizer.update(p, _like(gradients[i], p), old, rate, count)
-            new_values[id(p)] = self.outputs[w] = _like(new, p)
-            self.outputs |= {str(x.name): _like(state[kind], x) for kind, x in old.items()}
+            new, state = updated(optimizer, p, gradients[i], old, lr, count)
+            new_values[id(p)] = self.outputs[w] = new
+            self.outputs |= {str(x.name): state[kind] for kind, x in old.items()}
         self.updated |= new_values
         self.updates.append(done)
 
@@ -310,6 +308,16 @@ def _like(x: Any, p: Tensor) -> Tensor:
     x = constant(x)
     result: Tensor = x if x.dtype == p.dtype else x.astype(p.dtype)
     return result
+
+
+def updated(
+    optimizer: Any, p: Tensor, gradient: Any, old: Mapping[str, Tensor], lr: Tensor, count: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The new value of a parameter and its new state, traced, each in the dtype of the old."""
+    rate = _like(lr, p)
+    rate.name = lr.name
+    new, state = optimizer.update(p, _like(gradient, p), old, rate, count)
+    return _like(new, p), {kind: _like(state[kind], x) for kind, x in old.items()}
 
 
 def _used(name: str, how: str) -> Untraceable:

@@ -84,8 +84,8 @@ def fit(
         resume: go on with the run in `directory`, to a larger number of steps if you like.
         progress: whether to show it, on standard error.
         compiled: whether the steps run as machine code, and the accuracies where they are much
-            work; that gives the same losses within rounding. What cannot be compiled runs as it is, and one line says why; False lets
-            everything run as it is.
+            work; that gives the same losses within rounding. What cannot be compiled runs as it
+            is, and one line says why; False lets everything run as it is.
         watch: whether a page of this machine shows the run while it goes on: its address is
             printed on standard error. A number chooses the port.
         threads: how many make a compiled step together; by default as many as are fastest just
