@@ -128,9 +128,9 @@ def load(
     if name == "digits":
         return _load_digits()
     if name in _PUBLISHED:
-        from pooch import os_cache
+        from platformdirs import user_cache_path
 
-        cache = os_cache("tarograd") / name
+        cache = user_cache_path("tarograd") / name
         return load_published(_PUBLISHED[name], directory, cache, progress=progress)
     path = Path(os.path.expanduser(name))
     if name and os.path.isdir(path):

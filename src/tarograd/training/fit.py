@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tarograd.compiler import Recipe, Untraceable
 from tarograd.data import Batches, Dataset, Split
 from tarograd.data.batches import Sampling
-from tarograd.drawing.live import Server
 from tarograd.functions import one_hot
 from tarograd.graph import Array, context
 from tarograd.nn import Layer, Network, SquaredError
@@ -34,6 +34,9 @@ from tarograd.training.progress import Progress
 from tarograd.training.recorder import Recorder, watching
 from tarograd.training.replay import batch_loss
 from tarograd.training.store import CURVE, REPORT, Store
+
+if TYPE_CHECKING:
+    from tarograd.drawing.live import Server
 
 SAVE_SECONDS = 5.0  # how old last.safetensors may become while the run goes on
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,7 +24,6 @@ from tarograd.checkpoint import CheckpointError, write_atomically
 from tarograd.drawing.film import Film, run_page
 from tarograd.drawing.html import json_text
 from tarograd.drawing.labels import name_text
-from tarograd.drawing.live import Server
 from tarograd.drawing.numbers import plain
 from tarograd.graph import Array
 from tarograd.training.findings import findings
@@ -32,6 +31,9 @@ from tarograd.training.health import first_nonfinite
 from tarograd.training.history import History
 from tarograd.training.replay import Parts, Replay, State, state_of
 from tarograd.training.vitals import Vitals, read_vitals, vitals
+
+if TYPE_CHECKING:
+    from tarograd.drawing.live import Server
 
 FORMAT, VERSION = "tarograd-run", 1
 MOMENTS = 60
@@ -104,6 +106,8 @@ def watching(watch: bool | int) -> Iterator[Server | None]:
     if watch is False:
         yield None
         return
+    from tarograd.drawing.live import Server
+
     with Server(port=0 if watch is True else watch) as server:
         yield server
 
