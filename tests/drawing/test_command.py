@@ -10,7 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from graphs import apple
 from test_terminal import APPLE
+
+import tarograd as tg
 
 WORDS = ["graph", "apple * count * tax", "apple=100", "count=2", "tax=1.1"]
 COMMAND = [sys.executable, "-m", "tarograd", *WORDS]
@@ -54,6 +57,13 @@ def test_ascii_is_asked_for_or_all_that_the_output_can_carry() -> None:
     assert asked.stdout == carried.stdout
     assert asked.stdout.isascii()
     assert "apple --100-->(*)" in asked.stdout
+
+
+def test_wide_is_for_terminals_with_characters_of_two_cells() -> None:
+    wide = run("--wide").stdout
+    assert wide.startswith(tg.draw(apple()).terminal(width=2) + "\n\nvalue ")
+    assert wide != run().stdout
+    assert run("--wide", "--ascii").stdout == run("--ascii").stdout
 
 
 def test_a_narrow_terminal_gets_an_outline() -> None:

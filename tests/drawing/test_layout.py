@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graphs import TWELVE, apple
+from graphs import TWELVE, apple, branching_chain, flat
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -129,16 +129,7 @@ def test_rows_are_broken_where_few_lines_cross() -> None:
 
 
 def test_ten_thousand_primitives_in_one_level() -> None:
-    y: Any = tg.Tensor(0.5, "x")
-    for _ in range(5000):
-        y = np.sin(y) + y
-    trace = tg.draw(y).trace
-    for node in trace.nodes:
-        node.group = ROOT
-    for value in trace.values:
-        value.home = ROOT
-    del trace.groups[1:]
-    trace.groups[ROOT].leaves = {trace.output: trace.values[trace.output].gradient}
+    trace = flat(tg.draw(branching_chain(10_000)).trace)
     levels = Arrangement(trace)
     assert len(levels[ROOT].columns) == 15002
     assert len(place(levels, Labels(trace), {ROOT}).boxes) == 10001

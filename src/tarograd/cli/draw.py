@@ -44,6 +44,7 @@ Examples:
     "-o", "--output", metavar="FILE", help="Save the picture as .svg .html .json .dot .png."
 )
 @click.option("--ascii", is_flag=True, help="Draw with plain ASCII characters.")
+@click.option("--wide", is_flag=True, help="For a terminal that gives × and ─ two cells.")
 def draw(
     model: Path,
     image: Path | None,
@@ -51,6 +52,7 @@ def draw(
     depth: int,
     output: str | None,
     ascii: bool,
+    wide: bool,
 ) -> None:
     """Draw a saved network, with values and derivatives.
 
@@ -78,7 +80,7 @@ def draw(
             target = one_hot(target, classes).astype(network.dtype)
         with context(seed=0, step=0):
             picture = drawing.draw(network, x, target, depth=depth)
-    show(picture, output, ascii)
+    show(picture, output, ascii, wide)
     given = "noise, since no IMAGE was given" if image is None else click.format_filename(image)
     whose = "the network's own answer" if label is None else "as given"
     click.echo(f"{network!r} for {given}; label {own if label is None else label}, {whose}")

@@ -71,7 +71,10 @@ class _Formula(click.Command):
     "--output", metavar="FILE", help="Or -o: save the picture as .svg .html .json .dot .png."
 )
 @click.option("--ascii", is_flag=True, help="Draw with plain ASCII characters.")
-def graph(formula: str, values: tuple[str, ...], output: str | None, ascii: bool) -> None:
+@click.option("--wide", is_flag=True, help="For a terminal that gives × and ─ two cells.")
+def graph(
+    formula: str, values: tuple[str, ...], output: str | None, ascii: bool, wide: bool
+) -> None:
     """Draw FORMULA, and show every value and its derivative.
 
     The derivative is that of the whole formula by this value, found by backpropagation. Known
@@ -97,7 +100,7 @@ def graph(formula: str, values: tuple[str, ...], output: str | None, ascii: bool
     unused = [name for name, leaf in leaves.items() if id(leaf) not in labels]
     if unused:
         raise click.UsageError(f"{unused[0]} is not in the formula {shown}")
-    show(draw(result), output, ascii)
+    show(draw(result), output, ascii, wide)
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for value, derivative, label in rows:
         click.echo(f"{value:>{widths[0]}}   {derivative:>{widths[1]}}   {label}")

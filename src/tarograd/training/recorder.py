@@ -198,10 +198,11 @@ class Recorder:
         known = {m.step for m in self.moments}
         self.develop(1)  # the others when there is time for it, or at the end
         fresh = [m for m in self.moments if m.step not in known]
-        moment = self._attempt(self._state(done))
-        if moment is not None:
-            fresh.append(moment)
-            self._live.append(moment.vitals)
+        if all(m.step != done for m in fresh):
+            moment = self._attempt(self._state(done))
+            if moment is not None:
+                fresh.append(moment)
+                self._live.append(moment.vitals)
         self._send(server, fresh, self.news(done, "running"))
         self._shown, self._shown_at = time.monotonic(), time.thread_time()
         self._show_cost = self._shown_at - began
