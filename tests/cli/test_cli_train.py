@@ -180,6 +180,20 @@ def test_the_real_mnist(tmp_path: Path) -> None:
     )  # the text's after its first epoch is 0.90
 
 
+def test_dense_multiplies_the_zeros_too(tmp_path: Path) -> None:
+    x, t = np.zeros((400, 8, 8), np.uint8), np.arange(400) % 2
+    x[:, 3, 3] = 1 + t
+    data = tmp_path / "dots.npz"
+    np.savez(data, train_images=x, train_labels=t, test_images=x, test_labels=t)
+    words = ("train", "--data", data, "--steps", 9, "--quiet", "--explain")
+    skipping = call(*words, "--out", tmp_path / "a")
+    dense = call(*words, "--out", tmp_path / "b", "--dense")
+    assert "zeros of the images: left out" in skipping.out
+    assert "zeros of the images: multiplied" in dense.out
+    best = [tmp_path / folder / "best.safetensors" for folder in "ab"]
+    assert best[0].read_bytes() == best[1].read_bytes()
+
+
 def test_explain_says_what_the_machine_code_consists_of(tmp_path: Path) -> None:
     words = ("train", "--steps", 2, "--quiet", "--explain", "--out", tmp_path)
     outcome = call(*words)

@@ -246,7 +246,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"resume": "runs/first"},
         "fit: resume='runs/first': True or False, and the folder as directory=, is needed",
     ),
-    "compiled as text": ({"compiled": "yes"}, "fit: compiled='yes': True or False is needed"),
+    "compiled as text": (
+        {"compiled": "yes"},
+        "compiled='yes': True, False or \"dense\" is needed",
+    ),
     "resume from nowhere": ({"resume": True}, "resume=True needs directory="),
 }
 

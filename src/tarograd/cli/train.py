@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 from click.core import ParameterSource
@@ -22,7 +22,7 @@ from tarograd.training.store import REPORT, saved_run
 
 MAX_SIZE = 1_000_000  # neurons of a layer
 # What may be said when a run goes on.
-ALWAYS = {"resume", "steps", "epochs", "threads", "quiet", "explain", "watch"}
+ALWAYS = {"resume", "steps", "epochs", "threads", "quiet", "explain", "watch", "dense"}
 EXAMPLES = """\b
 Examples:
   tarograd train
@@ -116,6 +116,7 @@ Examples:
     help="Go on with the run in this folder, as it was started.",
 )
 @click.option("--eager", is_flag=True, help="Make the steps without machine code.")
+@click.option("--dense", is_flag=True, help="Multiply the zeros of the images too: the same bits.")
 @click.option("--explain", is_flag=True, help="Say at the end what the machine code consists of.")
 @click.option(
     "--watch",
@@ -167,6 +168,11 @@ def _watch(port: int | None) -> bool | int:
     return port or port is not None
 
 
+def _compiled(compiled: bool, options: dict[str, Any]) -> bool | Literal["dense"]:
+    """What `fit` is told by --eager, or was at the start of the run, and by --dense."""
+    return "dense" if compiled and options["dense"] else compiled
+
+
 def _start(directory: Path, options: dict[str, Any]) -> History:
     """A new run."""
     optimizer = optim.OPTIMIZERS[options["optimizer"]]
@@ -186,7 +192,7 @@ def _start(directory: Path, options: dict[str, Any]) -> History:
         validation=options["validation"],
         directory=directory,
         progress=not options["quiet"],
-        compiled=not options["eager"],
+        compiled=_compiled(not options["eager"], options),
         watch=_watch(options["watch"]),
         threads=options["threads"],
     )
@@ -235,7 +241,7 @@ def _resume(context: click.Context, directory: Path, options: dict[str, Any]) ->
         directory=directory,
         resume=True,
         progress=not options["quiet"],
-        compiled=settings["compiled"],
+        compiled=_compiled(settings["compiled"], options),
         watch=_watch(options["watch"]),
         threads=options["threads"],
     )

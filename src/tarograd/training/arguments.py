@@ -34,7 +34,7 @@ def check_types(
         ("optimizer", optimizer, Optimizer | None, "an optimizer, such as tg.optim.SGD(lr=0.1),"),
         ("directory", directory, str | os.PathLike | None, "the path of a folder"),
         ("resume", resume, bool, "True or False, and the folder as directory=,"),
-        ("compiled", compiled, bool, "True or False"),
+        ("compiled", compiled == "dense" or compiled, bool, 'True, False or "dense"'),
         ("watch", watch, bool | int, "True, or the number of a port,"),
     ):
         if not isinstance(value, kind):

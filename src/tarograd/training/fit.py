@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def fit(
     directory: str | os.PathLike[str] | None = None,
     resume: bool = False,
     progress: bool = True,
-    compiled: bool = True,
+    compiled: bool | Literal["dense"] = True,
     watch: bool | int = False,
     threads: int | None = None,
 ) -> History:
@@ -88,7 +88,8 @@ def fit(
         progress: whether to show it, on standard error.
         compiled: whether the steps run as machine code, and the accuracies where they are much
             work; that gives the same losses within rounding. What cannot be compiled runs as it
-            is, and one line says why; False lets everything run as it is.
+            is, and one line says why; False lets everything run as it is. Where most pixels
+            are 0, products leave them out, which changes no bit; "dense" multiplies them all.
         watch: whether a page of this machine shows the run while it goes on: its address is
             printed on standard error. A number chooses the port.
         threads: how many make a compiled step together; by default as many as are fastest just
@@ -131,7 +132,7 @@ def fit(
         "sampling": sampling,
         "validation": float(validation),
         "seed": batches.seed,
-        "compiled": compiled,
+        "compiled": bool(compiled),
         "data": data.name,
         "data_hashes": data.hashes,
     }
@@ -170,7 +171,7 @@ class Run:
     machine: Machine | None = None
     eager: str = "compiled=False, or --eager"  # why there is no machine code
 
-    def compile(self, show: bool, threads: int | None) -> None:
+    def compile(self, show: bool, threads: int | None, skip_zeros: bool) -> None:
         """Make the steps as machine code from now on, if that is possible."""
         images, targets = self.splits["train"]
         if isinstance(self.criterion, SquaredError):
@@ -180,7 +181,7 @@ class Run:
         try:
             recipe = Recipe(*parts, seed=self.batches.seed)
             measured = sum(map(len, self.splits.values()))
-            self.machine = Machine(recipe, self.batches, threads=threads, measured=measured)
+            self.machine = Machine(recipe, self.batches, skip_zeros, threads, measured)
         except Exception as error:  # whatever a layer does that the compiler does not bear
             own = isinstance(error, Untraceable)
             self.eager = str(error) if own else f"{type(error).__name__}: {error}"
@@ -218,14 +219,19 @@ class Run:
             )
 
     def run(
-        self, resume: bool, show: bool, compiled: bool, watch: bool | int, threads: int | None
+        self,
+        resume: bool,
+        show: bool,
+        compiled: bool | Literal["dense"],
+        watch: bool | int,
+        threads: int | None,
     ) -> History:
         """Make the steps that are still to be made."""
         with Interruption() as interruption, one_blas_thread(), watching(watch) as server:
             self._begin(resume)
             self.recorder = self._recorder(server)
             if compiled:
-                self.compile(show, threads)
+                self.compile(show, threads, skip_zeros=compiled != "dense")
             done = len(self.history.losses)
             with Progress(self.store.steps, done, show) as progress, self.recorder:
                 if self.history.epochs:
