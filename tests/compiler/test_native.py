@@ -193,6 +193,19 @@ def test_the_pixels_are_divided_as_numpy_divides() -> None:
         np.testing.assert_array_equal(y, x.astype(np.float32) / pixel_max)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("divisor", [2.0, -32, 0.25, 1, 2.0**98, 2.0**-98, 2.0**126, 3])
+def test_a_division_has_the_bits_of_numpys(dtype: Any, divisor: float) -> None:
+    info = np.finfo(dtype)
+    special = [0.0, -0.0, info.tiny, info.smallest_subnormal, info.max, np.inf, -np.inf, np.nan]
+    x = np.concatenate([np.random.default_rng(0).normal(size=500), special]).astype(dtype)
+    with np.errstate(over="ignore", under="ignore"):
+        expected = x / divisor
+        (y,) = native(trace(lambda x: x / divisor, {"x": x}), [x])
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(np.signbit(y), np.signbit(expected))
+
+
 def test_a_new_value_never_overwrites_what_is_still_needed() -> None:
     def function(a: Any, b: Any) -> Any:
         product = a @ b
@@ -323,6 +336,17 @@ def test_rows_with_all_that_is_computed_of_them(
         eps = 300 * np.finfo(dtype).eps * max(1.0, np.abs(truth["y"].value).max() ** 2)
         scale = np.abs(expected.value).max(initial=1.0)
         np.testing.assert_allclose(got[name], expected.value, rtol=eps, atol=eps * scale)
+
+
+@pytest.mark.parametrize("rows", [3, 5, 17, 31, 32])
+def test_rows_that_get_a_new_value_are_computed_once(rows: int) -> None:
+    w = np.arange(3.0 * rows).reshape(rows, 3)
+
+    def function(w: Any, x: Any) -> Any:
+        return {"w": w * 0.5 - x.sum(axis=1, keepdims=True)}
+
+    (y,) = native(trace(function, {"w": w, "x": np.ones_like(w)}), [w, np.ones_like(w)])
+    np.testing.assert_array_equal(y, w * 0.5 - 3)
 
 
 @pytest.mark.parametrize("n", [1, 4, 7])

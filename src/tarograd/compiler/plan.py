@@ -256,7 +256,7 @@ class Plan:
                     if not own:
                         self.reads[kernel][id(x)] = x
                     plain = same and v.primitive in ELEMENTWISE
-                    if not plain:
+                    if not plain or kernel.kind == "rows":  # which may compute a row twice
                         self.indirect.add((kernel, id(x)))
         for found in self.reads.values():
             self.stored |= {i: x for i, x in found.items() if x.primitive is not None}

@@ -17,9 +17,11 @@ from tarograd.compiler.llvm.words import (
     below,
     constant,
     index,
+    memory_type,
     shaped,
     splat,
     type_of,
+    vector_type,
 )
 from tarograd.compiler.llvm.words import Place as Place
 from tarograd.compiler.plan import Kernel, Plan
@@ -52,15 +54,14 @@ class Elements:
 
     def at(self, v: Value, places: Sequence[Place]) -> Any:
         """The element, or the vector of elements, of a value at an index."""
-        key = (id(v), tuple((_identity(p.first), p.lanes) for p in places))
+        key = _key(v, places)
         if key not in self.known:
             self.known[key] = self._emit(v, list(places))
         return self.known[key]
 
     def bind(self, v: Value, places: Sequence[Place], element: Any) -> None:
         """Tell what the element is, because a sum or product has just been computed."""
-        key = (id(v), tuple((_identity(p.first), p.lanes) for p in places))
-        self.known[key] = element
+        self.known[_key(v, places)] = element
 
     def finish(self, places: Sequence[Place]) -> None:
         """Compute the values of the kernel at one index, and store those that are needed later."""
@@ -91,19 +92,21 @@ class Elements:
     def load(self, v: Value, places: Sequence[Place]) -> Any:
         """Read from memory."""
         b, buffer = self.b, self.plan.buffers[id(v)]
-        in_memory = I8 if v.dtype == bool else type_of(v.dtype)
         wide = [i for i, p in enumerate(places) if p.lanes > 1]
         if len(wide) == 1 and (buffer.strides[wide[0]] != 1 or self._may_overrun(v, places[-1])):
-            loaded = self._one_by_one(v, places, wide[0])
-        elif all(isinstance(p.first, ir.Constant) for p in places) and not wide:
+            return self._one_by_one(v, places, wide[0])
+        if all(isinstance(p.first, ir.Constant) for p in places) and not wide:
             with b.goto_entry_block():  # the same for all elements: read once
-                loaded = b.load(self.pointer(v, [p.first for p in places]), typ=in_memory)
-        else:
-            kind = ir.VectorType(in_memory, places[wide[0]].lanes) if wide else in_memory
-            pointer = self.pointer(v, [p.first for p in places])
-            loaded = b.load(pointer, typ=kind, align=v.dtype.itemsize)
+                return self.read(v, self.pointer(v, [p.first for p in places]))
+        lanes = places[wide[0]].lanes if wide else 1
+        return self.read(v, self.pointer(v, [p.first for p in places]), lanes)
+
+    def read(self, v: Value, pointer: Any, lanes: int = 1) -> Any:
+        """The elements at an address."""
+        kind = vector_type(memory_type(v.dtype), lanes)
+        loaded = self.b.load(pointer, typ=kind, align=v.dtype.itemsize)
         if v.dtype == bool:
-            return b.icmp_unsigned("!=", loaded, constant(0, loaded.type))
+            return self.b.icmp_unsigned("!=", loaded, constant(0, kind))
         return loaded
 
     def _may_overrun(self, v: Value, last: Place) -> bool:
@@ -113,15 +116,14 @@ class Elements:
     def _one_by_one(self, v: Value, places: Sequence[Place], axis: int) -> Any:
         """A vector of elements that do not lie side by side; padding repeats the last one."""
         b, n = self.b, places[axis].lanes
-        kind = I8 if v.dtype == bool else type_of(v.dtype)
-        vector = ir.Constant(ir.VectorType(kind, n), ir.Undefined)
+        vector = ir.Constant(ir.VectorType(type_of(v.dtype), n), ir.Undefined)
         last = index(v.shape[axis] - 1)
         for lane in range(n):
             i = b.add(places[axis].first, index(lane))
             i = b.select(b.icmp_unsigned("<", i, last), i, last)
             firsts = [p.first for p in places]
             firsts[axis] = i
-            x = b.load(self.pointer(v, firsts), typ=kind, align=v.dtype.itemsize)
+            x = self.read(v, self.pointer(v, firsts))
             vector = b.insert_element(vector, x, ir.Constant(I32, lane))
         return vector
 
@@ -140,24 +142,26 @@ class Elements:
             base = b.gep(base, [index(fixed * v.dtype.itemsize)], source_etype=I8)
         if offset is None:
             return base
-        kind = I8 if v.dtype == bool else type_of(v.dtype)
-        return b.gep(base, [offset], source_etype=kind)
+        return b.gep(base, [offset], source_etype=memory_type(v.dtype))
 
     def store(self, v: Value, places: Sequence[Place], element: Any) -> None:
         """Write to memory; a vector may reach into the padding of its row."""
         if v.is_op(nonzero):
             lanes = index(v.attributes["lanes"])
             places = [Place(self.b.udiv(places[1].first, lanes)), Place(places[0].first)]
-        wide = max([p.lanes for p in places], default=1)
-        element = splat(self.b, element, wide)
+        pointer = self.pointer(v, [p.first for p in places])
+        self.write(v, pointer, element, max([p.lanes for p in places], default=1))
+
+    def write(self, v: Value, pointer: Any, element: Any, lanes: int) -> None:
+        """Write to an address."""
+        element = splat(self.b, element, lanes)
         if v.dtype == bool:
             element = self.b.zext(element, shaped(I8, element))
-        pointer = self.pointer(v, [p.first for p in places])
         self.b.store(element, pointer, align=v.dtype.itemsize)
 
 
-def _identity(i: Any) -> Any:
-    return i.constant if isinstance(i, ir.Constant) else i.name
+def _key(v: Value, places: Sequence[Place]) -> tuple[Any, ...]:
+    return id(v), *((p.first.name, p.lanes) for p in places)
 
 
 ONE = Place(index(0))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tarograd.compiler.layout import SHORT, lanes_of
+from tarograd.compiler.layout import lanes_of
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.alike import Spot
 from tarograd.compiler.llvm.elements import ONE, Elements, Place
@@ -24,9 +24,8 @@ from tarograd.compiler.llvm.philox import draw_kernel
 from tarograd.compiler.llvm.product import product_kernel
 from tarograd.compiler.llvm.share import Share
 from tarograd.compiler.llvm.skip import visits_kernel
-from tarograd.compiler.llvm.turn import is_turn, turn_kernel
+from tarograd.compiler.llvm.turn import is_turn, read_columns, store_columns, turn_kernel
 from tarograd.compiler.llvm.words import (
-    I32,
     I64,
     POINTER,
     accumulate,
@@ -44,7 +43,6 @@ from tarograd.graph import Primitive
 from tarograd.ops import arithmetic, elementwise, reduction, shape
 
 Dims = tuple[int, ...]
-ABREAST = 4  # rows side by side
 # What a sum, and a maximum, does with one element more.
 SUMS: dict[Primitive | None, Primitive] = {
     reduction.sum: arithmetic.add,
@@ -157,64 +155,44 @@ def _reduce(e: Elements, kernel: Kernel) -> None:
 
 
 def _rows(e: Elements, kernel: Kernel) -> None:
-    """Each row in one vector, with what is computed of its sums and maxima, such as a softmax.
+    """Rows with what is computed of their sums and maxima, such as a softmax: one in each lane.
 
-    Some rows are worked on side by side, so that the processor need not wait for any of them.
+    The last vector may overlap the one before it, and computes some rows once more.
     """
-    b, (rows, _) = e.b, kernel.shape
-    full, rest = divmod(rows, ABREAST)
-    if full:
-        with e.share.over(b, full) as i:
-            first = b.mul(i, index(ABREAST))
-            _some_rows(e, kernel, [b.add(first, index(r)) for r in range(ABREAST)])
-    if rest:
-        with e.share.over(b, 1):
-            _some_rows(e, kernel, [index(full * ABREAST + r) for r in range(rest)])
-
-
-def _some_rows(e: Elements, kernel: Kernel, rows: list[Any]) -> None:
-    """Rows side by side; what is one number for each row, such as a logarithm, as one vector."""
-    b, columns = e.b, kernel.shape[1]
-    wide = lanes_of(columns, SHORT)
-    e.known.clear()
-    for v in kernel.values:
-        single = [[Place(i), ONE][: len(v.shape)] for i in rows]
-        together = [Place(rows[0], len(rows)), ONE][: len(v.shape)]
-        if v.primitive in SUMS:
-            found = [_sum_of_row(e, v, [Place(i), Place(index(0), wide)], columns) for i in rows]
-            for places, element in zip(single, found, strict=True):
-                e.bind(v, places, element)
-            e.bind(v, together, _packed(b, found))
-        elif v.shape != kernel.shape and not _needs_single(v, e.plan):
-            vector = e.at(v, together)
-            for i, places in enumerate(single):
-                one = b.extract_element(vector, ir.Constant(I32, i)) if len(rows) > 1 else vector
-                e.bind(v, places, one)
-        if v.shape == kernel.shape:
-            single = [[Place(i), Place(index(0), wide)] for i in rows]
-        for places in single:
-            element = e.at(v, places)
+    b, (rows, columns) = e.b, kernel.shape
+    n = 1 << min(rows, e.plan.widest).bit_length() - 1
+    with e.share.over(b, -(-rows // n)) as i:
+        first, last = b.mul(i, index(n)), index(rows - n)
+        within = b.select(b.icmp_unsigned("<", first, last), first, last)
+        row = Place(within if rows > n else index(0), n)
+        line = [[row, Place(index(j))] for j in range(columns)]
+        e.known.clear()
+        for x in e.plan.reads[kernel].values():
+            if x.shape == kernel.shape and e.plan.buffers[id(x)].lanes > 1:
+                for places, column in zip(line, read_columns(e, x, row), strict=True):
+                    e.bind(x, places, column)
+        for v in kernel.values:
+            if v.shape == kernel.shape:
+                elements = [e.at(v, places) for places in line]
+                if id(v) in e.plan.stored:
+                    store_columns(e, v, row, elements)
+                continue
+            single = [row, ONE][: len(v.shape)]
+            if v.primitive in SUMS:
+                e.bind(v, single, _sum_of_line(e, v, line))
+            element = e.at(v, single)
             if id(v) in e.plan.stored:
-                e.store(v, places, element)
+                e.store(v, single, element)
 
 
-def _sum_of_row(e: Elements, v: Value, row: list[Place], columns: int) -> Any:
-    """The sum, or the maximum, over one vector, without its padding."""
-    x, wide = v.operands[0], row[1].lanes
-    value = splat(e.b, converted(e.b, e.at(x, row), x.dtype, v.dtype), wide)
-    if columns % wide:
-        value = _masked(e.b, value, row[1], columns, value, v)
-    return across(e.b, value, _combine(e, v))
-
-
-def _packed(b: Any, elements: list[Any]) -> Any:
-    """Some numbers as one vector."""
-    if len(elements) == 1:
-        return elements[0]
-    vector: Any = ir.Constant(ir.VectorType(elements[0].type, len(elements)), ir.Undefined)
-    for i, element in enumerate(elements):
-        vector = b.insert_element(vector, element, ir.Constant(I32, i))
-    return vector
+def _sum_of_line(e: Elements, v: Value, line: list[list[Place]]) -> Any:
+    """The sum, or the maximum, over the columns: of two neighbors, of four, and so on."""
+    b, x, combine = e.b, v.operands[0], _combine(e, v)
+    parts = [converted(b, e.at(x, places), x.dtype, v.dtype) for places in line]
+    while len(parts) > 1:
+        pairs = zip(parts[::2], parts[1::2], strict=False)
+        parts = [combine(*pair) for pair in pairs] + parts[len(parts) // 2 * 2 :]
+    return parts[0]
 
 
 def _inner(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -93,6 +94,11 @@ def _arithmetic(of_floats: str, of_integers: str) -> Emit:
     return emit
 
 
+def _is_power_of_two(divisor: float) -> bool:
+    """Whether to multiply by the reciprocal gives the same bits; not beyond all exponents."""
+    return 2.0**-99 < abs(divisor) < 2.0**99 and abs(math.frexp(divisor)[0]) == 0.5
+
+
 def _divide(b: Any, v: Value, x: list[Any]) -> Any:
     """A / b; a small whole number divided by a constant, such as a pixel by 255, without dividing.
 
@@ -100,6 +106,8 @@ def _divide(b: Any, v: Value, x: list[Any]) -> Any:
     (P. Markstein, "Computation of elementary functions on the IBM RISC System/6000", 1990).
     """
     a, divisor = v.inputs
+    if v.dtype.kind == "f" and not isinstance(divisor, Value) and _is_power_of_two(divisor):
+        return b.fmul(x[0], constant(1 / divisor, x[0].type))
     small = isinstance(a, Value) and a.is_op(elementwise.cast)
     small = small and a.operands[0].dtype in (np.uint8, np.int8, np.bool_)
     if not small or isinstance(divisor, Value) or not divisor or v.dtype != np.float32:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-from tarograd.compiler.layout import lanes_of
+from tarograd.compiler.layout import CONFLICT, SHORT, lanes_of
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.elements import Elements, Place
-from tarograd.compiler.llvm.words import I32, index, loop
+from tarograd.compiler.llvm.words import (
+    I32,
+    I64,
+    POINTER,
+    index,
+    lanes,
+    loop,
+    memory_type,
+    on_the_stack,
+    type_of,
+    vector_type,
+)
 from tarograd.compiler.plan import Kernel
+from tarograd.compiler.program import Value
 from tarograd.ops import shape
 
 
@@ -24,27 +37,97 @@ def is_turn(e: Elements, kernel: Kernel) -> bool:
 
 
 def turn_kernel(e: Elements, kernel: Kernel) -> None:
-    """Blocks of as many rows as a vector has lanes; rows beyond the end repeat the last one."""
+    """Squares of as many rows as a vector has lanes."""
     b, v = e.b, kernel.values[0]
     x, (rows, columns) = v.operands[0], v.shape
     wide = lanes_of(columns, e.plan.widest)
+    with e.share.loop(b, columns, wide) as column, loop(b, rows, wide) as row:
+        source = _lines(e, x, column, row)._replace(last=b.sub(index(columns - 1), column))
+        target = _lines(e, v, row, column)._replace(last=b.sub(index(rows - 1), row))
+        _turn(b, target, source, type_of(v.dtype), wide, wide)
 
-    def block(row: Any, column: Any, height: int) -> None:
-        lines = []
-        for r in range(wide):
-            i = b.add(column, index(r))
-            last = index(columns - 1)
-            i = b.select(b.icmp_unsigned("<", i, last), i, last)
-            lines.append(e.load(x, [Place(i), Place(row, wide)]))
-        for r, line in enumerate(_turned(b, lines)[:height]):
-            e.store(v, [Place(b.add(row, index(r))), Place(column, wide)], line)
 
-    with e.share.loop(b, columns, wide) as column:
-        if rows >= wide:
-            with loop(b, rows // wide * wide, wide) as row:
-                block(row, column, wide)
-        if rows % wide:
-            block(index(rows // wide * wide), column, rows % wide)
+def read_columns(e: Elements, v: Value, rows: Place) -> list[Any]:
+    """Some rows of an array with short rows, as a vector for each column."""
+    columns: list[Any] = []
+    for wide, lines, room, places in _parts(e, v, rows):
+        _turn(e.b, room, lines, memory_type(v.dtype), rows.lanes, wide)
+        columns += [e.read(v, place, rows.lanes) for place in places]
+    return columns[: v.shape[1]]
+
+
+def store_columns(e: Elements, v: Value, rows: Place, columns: list[Any]) -> None:
+    """The reverse."""
+    rest = iter(columns)
+    for wide, lines, room, places in _parts(e, v, rows):
+        for place, column in zip(places, rest, strict=False):
+            e.write(v, place, column, rows.lanes)
+        _turn(e.b, lines, room, memory_type(v.dtype), wide, rows.lanes)
+
+
+class _Lines(NamedTuple):
+    """Vectors in memory: the first one, elements from one to the next, the number of the last."""
+
+    first: Any
+    stride: Any
+    last: Any = index(CONFLICT)
+
+
+def _lines(e: Elements, v: Value, row: Any, column: Any) -> _Lines:
+    """Those of an array, from an element on."""
+    return _Lines(e.pointer(v, [row, column]), index(e.plan.buffers[id(v)].strides[0]))
+
+
+def _parts(
+    e: Elements, v: Value, rows: Place
+) -> Iterator[tuple[int, _Lines, _Lines, Iterator[Any]]]:
+    """For some columns at a time: how many, where they are, room for them turned over, and each."""
+    kind, n = memory_type(v.dtype), rows.lanes
+    wide = min(n, lanes_of(v.shape[1], SHORT))
+    for left in range(0, v.shape[1], wide):
+        room = on_the_stack(e.b, kind, n * wide)
+        places = (e.b.gep(room, [index(j * n)], source_etype=kind) for j in range(wide))
+        yield wide, _lines(e, v, rows.first, index(left)), _Lines(room, index(n)), places
+
+
+def _turn(b: Any, target: _Lines, source: _Lines, kind: Any, height: int, width: int) -> None:
+    """Lines of `height` elements from as many lines of `width`: columns become rows.
+
+    It is a function, because LLVM takes longer to translate this than most of a step. Lines behind
+    the last one are read, and written, in its place; the last one is written after them.
+    """
+    name = f"turn_{kind}_{height}_{width}"
+    function = b.module.globals.get(name)
+    if function is None:
+        kinds = [POINTER, I64, I64] * 2
+        function = ir.Function(b.module, ir.FunctionType(ir.VoidType(), kinds), name)
+        function.linkage = "internal"
+        inner = ir.IRBuilder(function.append_basic_block("entry"))
+        to, given = _Lines(*function.args[:3]), _Lines(*function.args[3:])
+        size = max(height, width)
+        read = [
+            inner.load(p, vector_type(kind, width), 1) for p in _each(inner, given, kind, height)
+        ]
+        lines = _turned(inner, [_resized(inner, read[i % height], size) for i in range(size)])
+        for line, place in reversed([*zip(lines, _each(inner, to, kind, width), strict=False)]):
+            inner.store(_resized(inner, line, height), place, align=1)
+        inner.ret_void()
+    b.call(function, [*target, *source])
+
+
+def _each(b: Any, lines: _Lines, kind: Any, count: int) -> Iterator[Any]:
+    """The addresses of some lines."""
+    for i in map(index, range(count)):
+        i = b.select(b.icmp_unsigned("<", lines.last, i), lines.last, i)
+        yield b.gep(lines.first, [b.mul(i, lines.stride)], source_etype=kind)
+
+
+def _resized(b: Any, vector: Any, n: int) -> Any:
+    """The first n lanes of a vector; if it has fewer, they are repeated."""
+    if lanes(vector) == n:
+        return vector
+    mask = [ir.Constant(I32, i % lanes(vector)) for i in range(n)]
+    return b.shuffle_vector(vector, vector, ir.Constant(ir.VectorType(I32, n), mask))
 
 
 def _turned(b: Any, lines: list[Any]) -> list[Any]:

@@ -24,7 +24,7 @@ class Place(NamedTuple):
 
 
 def type_of(dtype: np.dtype[Any]) -> Any:
-    """The LLVM type of one element; a bool is one bit, eight in memory."""
+    """The LLVM type of one element; a bool is one bit."""
     if dtype.kind == "b":
         return I1
     if dtype in FLOATS:
@@ -34,6 +34,11 @@ def type_of(dtype: np.dtype[Any]) -> Any:
     raise Untraceable(f"there is no machine type for {dtype}")
 
 
+def memory_type(dtype: np.dtype[Any]) -> Any:
+    """The LLVM type of one element in memory, where a bool has eight bits."""
+    return I8 if dtype.kind == "b" else type_of(dtype)
+
+
 def lanes(value: Any) -> int:
     """How many elements an LLVM value holds: 1 for a scalar."""
     return value.type.count if isinstance(value.type, ir.VectorType) else 1
@@ -41,7 +46,11 @@ def lanes(value: Any) -> int:
 
 def shaped(scalar: Any, like: Any) -> Any:
     """The type with as many lanes as `like` has."""
-    n = lanes(like)
+    return vector_type(scalar, lanes(like))
+
+
+def vector_type(scalar: Any, n: int) -> Any:
+    """The type of n lanes."""
     return scalar if n == 1 else ir.VectorType(scalar, n)
 
 
