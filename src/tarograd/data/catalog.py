@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from tarograd.data.dataset import DataError, Dataset, Split
 from tarograd.data.download import Mirrors, RemoteFile, download
-from tarograd.data.idx import parse_idx, read_idx
+from tarograd.data.idx import read_idx, view_idx
 from tarograd.data.npz import read_npz
 
 _MAX_CLASSES = 1000
@@ -171,8 +170,7 @@ def load_published(
             raise _ways_out(published, folders, fault) from None
     paths = [path for file in published.files if (path := _find(file, folders))]
     images, labels, test_images, test_labels = (
-        parse_idx(BytesIO(file.read(path)), path, file.size, file.size)
-        for file, path in zip(published.files, paths, strict=True)
+        view_idx(file.read(path), path) for file, path in zip(published.files, paths, strict=True)
     )
     return Dataset(
         name=published.name,

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import os
 import struct
+from io import BytesIO
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -53,33 +54,32 @@ def read_idx(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> NDArra
         array([97, 98, 99], dtype=uint8)
     """
     with open_unpacked(path) as (stream, file_size):
-        return parse_idx(stream, path, file_size, allowance(file_size, max_bytes))
+        dtype, shape = _read_header(stream, path)
+        promised = math.prod(shape) * dtype.itemsize
+        limit = allowance(file_size, max_bytes)
+        if promised > limit:
+            raise DataError(
+                path,
+                f"at most {limit:,} bytes of data in a file of {file_size:,} bytes",
+                f"a header that promises {promised:,}, of shape {shape}",
+                offset=4,
+            )
+        return read_array(stream, dtype, shape, path, offset=4 + 4 * len(shape))
 
 
-def parse_idx(
-    stream: BinaryIO, path: str | os.PathLike[str], file_size: int, limit: int
-) -> NDArray[Any]:
-    """The array in a stream of unpacked bytes.
+def view_idx(content: bytes, path: str | os.PathLike[str]) -> NDArray[Any]:
+    """The array in the bytes of a whole IDX file, read-only, without a copy.
 
     Args:
-        stream: the bytes.
-        path: where they come from, for the messages.
-        file_size: how many bytes there are, packed as they may be.
-        limit: how many the array may have.
+        content: the unpacked bytes; their hash has been compared.
+        path: where they come from, for messages.
 
     Raises:
-        DataError: when they are not a whole IDX file and nothing else.
+        DataError: when the header is none.
     """
+    stream = BytesIO(content)
     dtype, shape = _read_header(stream, path)
-    promised = math.prod(shape) * dtype.itemsize
-    if promised > limit:
-        raise DataError(
-            path,
-            f"at most {limit:,} bytes of data in a file of {file_size:,} bytes",
-            f"a header that promises {promised:,}, of shape {shape}",
-            offset=4,
-        )
-    return read_array(stream, dtype, shape, path, offset=4 + 4 * len(shape))
+    return np.frombuffer(content, dtype, offset=stream.tell()).reshape(shape)
 
 
 def _read_header(

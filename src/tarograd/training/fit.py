@@ -134,7 +134,7 @@ def fit(
         "seed": batches.seed,
         "compiled": bool(compiled),
         "data": data.name,
-        "data_hashes": data.hashes,
+        "data_hashes": {} if directory is None else data.hashes,
     }
     run = Run(
         network,
