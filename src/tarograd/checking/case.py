@@ -154,6 +154,10 @@ class Case:
 
     @cached_property
     def with_other_data(self) -> Case | None:
+        """The same case with its data permuted; itself without any."""
+        return self.shuffled()
+
+    def shuffled(self) -> Case | None:
         """The same case with its data (labels, masks, indices) permuted; itself without any."""
         values, data = dict(self.bench.values), False
         for name in self.bench.subject.inputs:

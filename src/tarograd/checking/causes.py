@@ -9,18 +9,14 @@ import numpy as np
 
 from tarograd.checking.bench import Bench
 from tarograd.checking.case import Case, columns
+from tarograd.checking.causes_coupling import coefficient, through_norm
 from tarograd.checking.causes_exchange import operand, wrong_layout, wrong_tensor
 from tarograd.checking.causes_factor import averaged, scale, zero
-from tarograd.checking.causes_formula import formula, multiplier, rounded
+from tarograd.checking.causes_formula import by_rows, formula, multiplier, rounded
+from tarograd.checking.causes_paths import paths
 from tarograd.checking.causes_region import overwrites, slices
-from tarograd.checking.causes_shrunk import shrunk
-from tarograd.checking.causes_term import (
-    extra_or_missing,
-    invariance,
-    lost_coupling,
-    other_use,
-    through_statistic,
-)
+from tarograd.checking.causes_shrunk import gated, shrunk
+from tarograd.checking.causes_term import extra_or_missing, lost_coupling, other_use
 from tarograd.checking.causes_value import (
     coupling,
     direction,
@@ -29,7 +25,7 @@ from tarograd.checking.causes_value import (
     permuted,
     piecewise,
 )
-from tarograd.checking.causes_vanish import accumulated, near_zero, vanishes
+from tarograd.checking.causes_vanish import accumulated, vanishes
 from tarograd.checking.report import Cause
 from tarograd.checking.subject import Array
 
@@ -47,22 +43,24 @@ RULES: tuple[Rule, ...] = (  # the surest and cheapest first
     wrong_tensor,
     slices,
     mask,
-    lost_coupling,
     coupling,
+    coefficient,
+    through_norm,
+    lost_coupling,
     permuted,
     displaced,
     piecewise,
     direction,
     formula,
+    paths,
     accumulated,
     vanishes,
-    invariance,
-    through_statistic,
     multiplier,
+    gated,
     shrunk,
-    near_zero,
+    by_rows,
 )
-LONG = (operand, accumulated, vanishes, multiplier, shrunk, near_zero)  # they take many forwards
+LONG = (operand, accumulated, vanishes, multiplier, gated, shrunk, paths)  # they take many forwards
 ELEMENTS = 4096
 # Below it a name was wrong more often than right on mistakes that no rule was made for.
 CONFIRMED = 0.72

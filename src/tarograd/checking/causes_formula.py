@@ -31,7 +31,7 @@ def formula(case: Case) -> Cause | None:
     for rows in (True, False):
         if all(_proportional(o, rows) for o in (case, *case.others)):
             what = "output" if rows else "element"
-            if not rows and not _local(case):
+            if not (_by_output(case) if rows else _local(case)):
                 continue
             if not rows and _steps(case):
                 return Cause(
@@ -53,6 +53,21 @@ def formula(case: Case) -> Cause | None:
                 0.8,
             )
     return None
+
+
+def by_rows(case: Case) -> Cause | None:
+    """A wrong factor for each output, of which no more is known."""
+    if not case.others or not all(_proportional(o, True) for o in (case, *case.others)):
+        return None
+    return Cause(
+        "formula",
+        case.leaf,
+        "the factor with which each output passes its gradient on is wrong",
+        "for each output analytic and numeric are proportional, with a ratio that depends on "
+        f"the values, at {1 + len(case.others)} random points",
+        "derive that factor again",
+        0.75,
+    )
 
 
 def _half_of_product(case: Case) -> bool:
@@ -108,6 +123,21 @@ def _proportional(case: Case, rows: bool) -> bool:
     if rows and np.max(np.count_nonzero(np.abs(n) > tolerance, axis=1), initial=0) < 2:
         return False  # one number is proportional to any other
     return bool(np.all(np.abs(a - k[:, None] * n) <= 10 * tolerance))
+
+
+def _by_output(case: Case) -> bool:
+    """Whether the ratio is a function of the output: near outputs have near ratios."""
+    outputs, ratios = [], []
+    for o in (case, *case.others):
+        a, n = o.claimed, o.numeric
+        norm = np.sum(n * n, axis=1)
+        live = norm > 1e-12 * np.max(norm)
+        outputs += list(o.bench.y[live])
+        ratios += list(np.sum(a * n, axis=1)[live] / norm[live])
+    order = np.argsort(outputs)
+    k = np.argsort(np.argsort(ratios))[order]  # ranks: a few huge ratios say nothing
+    steps, apart = np.abs(np.diff(k)), np.abs(k[:, None] - k)
+    return bool(np.mean(steps) < 0.5 * apart[np.triu_indices(len(k), 1)].mean())
 
 
 def _local(case: Case) -> bool:
@@ -166,7 +196,7 @@ def multiplier(case: Case) -> Cause | None:
         return None
     seen = "for one sample analytic / numeric is the same under every upstream gradient, and "
     seen += f"varies with the values: from {np.nanmin(ratio):.4g} to {np.nanmax(ratio):.4g}"
-    if _along_the_input(case, ratio):
+    if _along_the_input(case, one, ratio):
         why = "the upstream gradient is right, but it is multiplied with another array than forward"
         return Cause("wrong-tensor", case.leaf, why, seen, "use what forward multiplied with", 0.75)
     pair = _known_ratio(one, ratio)
@@ -174,8 +204,42 @@ def multiplier(case: Case) -> Cause | None:
         why = f"{pair[0]} is used in place of {pair[1]}"
         seen += f": it is {pair[0]} / {pair[1]}"
         return Cause("wrong-tensor", case.leaf, why, seen, f"use {pair[1]}", 0.8)
-    why = "what the upstream gradient is multiplied with is a wrong derivative"
-    return Cause("formula", case.leaf, why, seen, "derive that factor again", 0.7)
+    source = _depends_on(case, one)
+    if source is None:
+        return None
+    why = f"the factor that comes from {source} is a wrong derivative"
+    seen += f"; it changes with the elements of {source} in the same places, and with nothing else"
+    return Cause("formula", case.leaf, why, seen, "derive that factor again", 0.8)
+
+
+def _depends_on(case: Case, one: Case) -> str | None:
+    """The array of which the ratio is a function, element by element, if there is one."""
+    values, shape = one.bench.values, one.x.shape
+    floats = [n for n in one.bench.leaves if values[n].size > 1]
+    for name in floats:
+        x = values[name]
+        if x.shape not in (shape, (1, *shape)):
+            continue
+        rest = {n: values[n] * 1.3 + 0.1 for n in floats if n != name}
+        half = np.arange(x.size) % 2 == 0
+        mixed = np.where(half, x.ravel(), 1.1 * x.ravel() + 0.1).reshape(x.shape)
+        others = [case.at({**values, **p}) for p in (rest, {name: mixed})]
+        if any(o is None for o in others):
+            continue
+        before, free, half_changed = (_safe_ratio(o) for o in (one, *others) if o is not None)
+        known = np.isfinite(before) & np.isfinite(free) & np.isfinite(half_changed)
+        stays = np.abs(free - before) <= 1e-4 * np.abs(before) + 1e-6
+        moves = np.abs(half_changed - before) > 1e-4 * np.abs(before) + 1e-6
+        if known.any() and np.all(stays[known]) and np.array_equal(moves[known], ~half[known]):
+            return name
+    return None
+
+
+def _safe_ratio(case: Case) -> Array:
+    """Analytic / numeric, NaN where the numeric gradient is too small for it."""
+    with np.errstate(all="ignore"):
+        ratio = np.where(np.abs(case.n) > 1e-3 * case.size, case.a / case.n, np.nan)
+    return np.asarray(ratio.ravel())
 
 
 def _fixed_ratio(case: Case, values: Values) -> tuple[Array, Case] | None:
@@ -194,14 +258,25 @@ def _fixed_ratio(case: Case, values: Values) -> tuple[Array, Case] | None:
     return np.where(known, first, np.nan), one
 
 
-def _along_the_input(case: Case, ratio: Array) -> bool:
-    """Whether the ratio of a weight matrix varies only along the axis that meets the input."""
+def _along_the_input(case: Case, one: Case, ratio: Array) -> bool:
+    """Whether the ratio of a weight matrix varies only along the axis that meets the input.
+
+    It is that axis if for one sample the gradient is the input times something along it.
+    """
     if case.leaf in case.bench.subject.inputs or case.x.ndim != 2:
         return False
     along = [axis for axis in (0, 1) if _varies(ratio, axis)]
-    lengths = [case.bench.values[n].shape[-1:] for n in case.bench.subject.inputs]
-    rows, columns = case.x.shape
-    return len(along) == 1 and rows != columns and (case.x.shape[along[0]],) in lengths
+    if len(along) != 1 or case.x.shape[0] == case.x.shape[1]:
+        return False
+    for n in case.bench.subject.inputs:
+        x = one.bench.values[n].ravel()
+        if x.dtype.kind != "f" or x.size != case.x.shape[along[0]]:
+            continue
+        rows = np.moveaxis(one.n, along[0], 0)
+        times = np.outer(x, x @ rows / (x @ x))
+        if np.all(np.abs(rows - times) <= 10 * one.tolerance):
+            return True
+    return False
 
 
 def _known_ratio(case: Case, ratio: Array) -> tuple[str, str] | None:

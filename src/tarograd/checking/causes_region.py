@@ -24,6 +24,15 @@ def overwrites(case: Case) -> Cause | None:
         if kind is None or any(k != kind for k in kinds):
             continue
         which, along = kind, ", ".join(map(str, axes))
+        if case.leaf in case.bench.subject.inputs and _own_place(case, shape, axes):
+            return _cause(
+                "missing-term",
+                case,
+                "only the direct path is there: what an element does to other outputs is missing",
+                f"of the contributions along axis {along} of the output exactly the one in the "
+                "place of the element itself is there, and it is right",
+                "add what comes back from the other outputs: +=, or the gradient of the carry",
+            )
         if which == "one for all":
             return _cause(
                 "slice",
@@ -89,6 +98,26 @@ def _last_only(case: Case, shape: tuple[int, ...], axes: tuple[int, ...]) -> str
     return _which(left, met, several)
 
 
+def _own_place(case: Case, shape: tuple[int, ...], axes: tuple[int, ...]) -> bool:
+    """Whether the output that is left for element i is number i, or 2 i, 3 i, …: no loop's last."""
+    given = matrices(case)
+    if given is None:
+        return False
+    j, i = np.nonzero(np.abs(given[0]) > given[2])
+    outputs, elements = np.unravel_index(j, shape), np.unravel_index(i, case.x.shape)
+    for axis in axes:
+        out = outputs[axis]
+        fits = [
+            np.array_equal(out, stride * place)
+            for place in elements
+            for stride in range(1, shape[axis] + 1)
+            if np.ptp(place) > 0
+        ]
+        if not any(fits):
+            return False
+    return True
+
+
 def _which(left: Array, met: Array, several: Array) -> str | None:
     """Whether it is the last position that is left, or the first: of some, or the one for all."""
     where, count = left.argmax(axis=0), len(met)
@@ -117,11 +146,11 @@ def _same_elements(case: Case) -> Cause | None:
     sets = [case.wrong, *(o.wrong for o in case.others)]
     wrong = np.any(sets, axis=0)  # a gradient can be 0 by chance at one of the points
     kind = None if wrong.all() else _filled_with(case)
-    moved = case.with_other_data if kind else None
-    if kind is None or moved is None:
-        return None
+    moved = case.with_other_data
+    if moved is None or kind is None:
+        return _end(case, wrong)
     if moved is not case and np.any(moved.wrong & ~wrong):
-        return _of_data(case, kind)
+        return _end(case, wrong) or _of_data(case, kind)
     where = _hyperplane(wrong)
     if where is None or kind == "more" or any(not np.array_equal(s, wrong) for s in sets):
         return None
@@ -172,6 +201,30 @@ def _of_data(case: Case, kind: str) -> Cause | None:
         return _cause("sign", case, why, seen, fix, 0.85)
     why = f"the elements that {data} marks have a wrong factor"
     return _cause("formula", case, why, seen, f"derive the term with {data} again", 0.8)
+
+
+def _end(case: Case, wrong: Array) -> Cause | None:
+    """Whether only the first or the last index of an axis is wrong, whatever the values are."""
+    for axis, length in enumerate(wrong.shape):
+        others = tuple(i for i in range(wrong.ndim) if i != axis)
+        some = np.any(wrong, axis=others)
+        if length < 3 or some[0] == some[-1] or np.count_nonzero(some) != 1:
+            continue
+        moved = [case.shuffled() for _ in range(3)]  # other labels, too
+        every = np.all(wrong, axis=others)
+        if not np.array_equal(some, every) and moved[0] is case:
+            continue
+        if any(o is None or np.any(np.any(o.wrong, axis=others) & ~some) for o in moved):
+            continue
+        return _cause(
+            "slice",
+            case,
+            f"only index {int(some.argmax())} of axis {axis} is wrong, the rest is right",
+            f"{np.count_nonzero(wrong)} of {wrong.size} elements, whatever the values",
+            "look at the bounds of the loop or slice that fills them",
+            0.85,
+        )
+    return None
 
 
 def _hyperplane(wrong: Array) -> str | None:

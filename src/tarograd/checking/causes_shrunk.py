@@ -10,12 +10,15 @@ import numpy as np
 from tarograd.checking.case import Case
 from tarograd.checking.causes_factor import factor, near
 from tarograd.checking.causes_vanish import DEGENERATE, Change, judged
-from tarograd.checking.decision import WRONG
-from tarograd.checking.points import with_batch
+from tarograd.checking.decision import RIGHT, WRONG
+from tarograd.checking.points import runs, with_batch
+from tarograd.checking.projection import moved
 from tarograd.checking.report import Cause
-from tarograd.checking.subject import Array, Values
+from tarograd.checking.subject import Array, Values, rms
 
 MOVES = 24  # tried at most
+RAY = tuple(0.5**k for k in range(9))
+FAINT = 1e-6  # a claim that is no more than this may be the end of a saturating function
 
 
 def shrunk(case: Case) -> Cause | None:
@@ -35,7 +38,9 @@ def shrunk(case: Case) -> Cause | None:
     if kind is None:
         return None
     name, what, fix = kind
-    confidence = 0.55 if name == "formula" else 0.65
+    if name in ("scale", "sign") and not _stays(case, values, float(factor(cases[0]) or 0)):
+        return None
+    confidence = 0.55 if name == "formula" else 0.75
     seen = f"with {', '.join(cut)}, which leaves fewer paths to {case.leaf}, at {len(cases)} points"
     return Cause(name, case.leaf, what, seen, fix, confidence)
 
@@ -97,22 +102,92 @@ def _resized(case: Case, values: Values) -> dict[str, Array]:
     }
 
 
+def gated(case: Case) -> Cause | None:
+    """A gradient arrives where forward is cut off, which it is where an array is far from 0."""
+    values = case.bench.values
+    seen = [(_passes(case, values), values)]
+    for n in case.bench.leaves:
+        far = 50 * max(1.0, float(np.max(np.abs(values[n]), initial=0)))
+        for step in (far, -far):
+            away = [{**values, n: values[n] + np.asarray(step * k, values[n].dtype)} for k in RAY]
+            one = _passes(case, away[0])
+            if one != "open" or not _fades(case, away):
+                seen.append((one, away[0]))
+    if not any(one == "open" for one, _ in seen):
+        return None
+    shut = any(one == "shut" for one, _ in seen)
+    if not shut:
+        alike = [judged(case, v) for one, v in seen if one == "both"]
+        if not any(found is not None and found.verdict == RIGHT for found in alike):
+            return None
+    return _masked(case.leaf, shut)
+
+
+def _passes(case: Case, values: Values) -> str:
+    """What gets through at a point: the function, the claimed gradient, both or neither."""
+    bench = runs(case.bench, dict(values))
+    if bench is None or case.leaf not in bench.leaves:
+        return ""
+    claim = bench.gradients(bench.upstream())[case.leaf]
+    if not _change(case, values):
+        return "open" if np.any(np.abs(claim) > FAINT * max(1.0, case.size)) else ""
+    return "both" if np.any(claim) else "shut"
+
+
+def _change(case: Case, values: Values) -> float:
+    """How much the outputs change with the leaf, along one direction."""
+    u = rms(case.x) * case.bench.random.standard_normal(case.x.shape)
+    above, below = (case.bench.evaluate(moved(values, {case.leaf: u}, h)) for h in (1e-3, -1e-3))
+    return float(np.sum(np.abs(above - below)))
+
+
+def _fades(case: Case, away: list[dict[str, Array]]) -> bool:
+    """Whether it is no gate that shuts, but a sigmoid that fades on the way there."""
+    on_the_way = [size for size in (_change(case, v) for v in away) if size > 0]
+    return not on_the_way or min(on_the_way) < 1e-3 * max(on_the_way)
+
+
 def _mixed(cases: list[Case]) -> Cause | None:
     """Whether something arrives where nothing should at some points only: a mask."""
-    open_ = [not np.any(np.abs(o.n) > 10 * o.tolerance) and bool(np.any(o.a)) for o in cases]
+    open_ = [not np.any(o.n) and bool(np.any(np.abs(o.a) > 1e-6)) for o in cases]
     shut = [bool(np.any(o.n)) and not np.any(o.a) for o in cases]
     right = [bool(np.any(o.n)) and not np.any(o.wrong) for o in cases]
     if not any(open_) or not (any(shut) or any(right)):
         return None
+    return _masked(cases[0].leaf, any(shut))
+
+
+def _masked(leaf: str, shut: bool) -> Cause:
     return Cause(
         "mask",
-        cases[0].leaf,
+        leaf,
         "a path that forward cuts off passes a gradient on",
-        "with as much as possible set to 0: at some points a gradient arrives where none should, "
-        + ("at others none where one should" if any(shut) else "at others it is right"),
+        "at some points a gradient arrives where none should, "
+        + ("at others none where one should" if shut else "at others it is exactly right"),
         "use the mask that forward used",
-        0.7,
+        0.75,
     )
+
+
+def _stays(case: Case, values: Values, k: float) -> bool:
+    """Whether it is the same factor where one of the things that were cut is there again.
+
+    Where a gate is cut off it passes 1/2, which looks like a constant.
+    """
+    again = 0
+    for n, x in case.bench.values.items():
+        if n == case.leaf or x.dtype.kind != "f" or values[n].shape != x.shape:
+            continue
+        if np.array_equal(values[n], x):
+            continue
+        there = case.at({**values, n: x})
+        if there is None or not np.any(there.n):
+            continue
+        f = factor(there)
+        if f is None or abs(f - k) > 1e-7 * abs(k):
+            return False
+        again += 1
+    return again > 0
 
 
 def _kind(cases: list[Case]) -> tuple[str, str, str] | None:
@@ -125,7 +200,7 @@ def _kind(cases: list[Case]) -> tuple[str, str, str] | None:
         return None
     if all(near(k, -1) for k in known):
         return "sign", "one of the terms has the wrong sign", "turn its sign"
-    if all(near(k, known[0]) for k in known):
+    if all(abs(k - known[0]) <= 1e-7 * abs(k) for k in known):
         said = f"one of the terms is {known[0]:.6g} times as large as it should be"
         return "scale", said, f"multiply it by {1 / known[0]:.6g}"
     fresh = [factor(Case(o.bench, o.leaf)) for o in cases]

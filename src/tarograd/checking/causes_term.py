@@ -15,8 +15,8 @@ from tarograd.checking.subject import Array, Values
 
 
 def extra_or_missing(case: Case) -> Cause | None:
-    """The difference is a constant, a multiple of the leaf, or a projection."""
-    return _multiple_of_leaf(case) or _projection(case) or _constant(case)
+    """The difference is a constant, or a multiple of the leaf."""
+    return _multiple_of_leaf(case) or _constant(case)
 
 
 def _term(name: str, case: Case, what: str, evidence: str, confidence: float = 0.9) -> Cause:
@@ -71,7 +71,11 @@ def _constant(case: Case) -> Cause | None:
         what = "the path straight through (a skip connection)"
         said = f"the difference is {k:.4g} times the upstream gradient"
         return _term("missing-term" if k < 0 else "extra-term", case, what, said)
-    if _follows_data(case, e, tolerance):
+    follows = _follows_data(case, e, tolerance)
+    if follows == "numeric alone":
+        said = "the difference depends on the targets only, and the claim does not know them"
+        return _term("missing-term", case, "the term of the targets", said)
+    if follows:
         return Cause(
             "wrong-tensor",
             case.leaf,
@@ -81,10 +85,35 @@ def _constant(case: Case) -> Cause | None:
             "turn the labels into one-hot rows before subtracting them",
             0.8,
         )
-    fewer = np.count_nonzero(np.abs(a) > tolerance) < np.count_nonzero(np.abs(n) > tolerance)
-    missing = bool(fewer) or float(np.linalg.norm(a)) < float(np.linalg.norm(n))
-    name = "missing-term" if missing else "extra-term"
-    return _term(name, case, "a linear term", "the difference of the Jacobians is constant")
+    name = _alone(case, e)
+    said = "the difference of the Jacobians is constant, and there are points where it is all that "
+    said += f"is left of the {'numeric' if name == 'missing-term' else 'claimed'} one"
+    return _term(name, case, "a linear term", said) if name else None
+
+
+def _alone(case: Case, e: Array) -> str | None:
+    """Which of the Jacobians the constant is a part of: where nothing else is left of it."""
+    values, size = case.bench.values, float(np.max(np.abs(e)))
+    where = np.abs(e) > 1e-3 * size
+    touched = np.any(where, axis=0).reshape(case.x.shape)
+    leaf = [np.full_like(case.x, k) for k in (0.0, 25.0, -25.0)]
+    leaf += [np.where(touched, k, -k).astype(case.x.dtype) for k in (25.0, -25.0)]
+    others = [n for n in case.bench.leaves if n != case.leaf]
+    leaf += [x for n, x in values.items() if n != case.leaf and x.shape == case.x.shape]
+    points = [{case.leaf: x.astype(case.x.dtype)} for x in leaf]
+    points += [{n: np.zeros_like(values[n])} for n in others]
+    found = set()
+    for point in points:
+        there = case.at({**values, **point})
+        if there is None or not there.has_matrices or there.numeric.shape != e.shape:
+            continue
+        if np.max(np.abs(there.claimed - there.numeric - e)) > 1e-3 * size:
+            continue
+        if np.max(np.abs(there.claimed)[where]) <= 1e-3 * size:
+            found.add("missing-term")
+        if np.max(np.abs(there.numeric)[where]) <= 1e-3 * size:
+            found.add("extra-term")
+    return found.pop() if len(found) == 1 else None
 
 
 def _stays(case: Case, other: Case, e: Array, tolerance: float) -> bool | None:
@@ -95,7 +124,7 @@ def _stays(case: Case, other: Case, e: Array, tolerance: float) -> bool | None:
     return bool(np.any(np.abs(other.numeric - case.numeric)[rows] > 100 * tolerance))
 
 
-def _follows_data(case: Case, e: Array, tolerance: float) -> bool:
+def _follows_data(case: Case, e: Array, tolerance: float) -> str:
     """Whether the difference changes with inputs that are not differentiated, such as labels."""
     values = dict(case.bench.values)
     changed = False
@@ -105,48 +134,11 @@ def _follows_data(case: Case, e: Array, tolerance: float) -> bool:
             changed |= not np.array_equal(values[name], case.bench.values[name])
     other = case.at(values) if changed else None
     if other is None or not other.has_matrices or other.numeric.shape != e.shape:
-        return False
-    return bool(np.any(np.abs(other.claimed - other.numeric - e) > 10 * tolerance))
-
-
-def _projection(case: Case) -> Cause | None:
-    """A normalization whose statistics were held constant: what is missing lies along 1, x or y."""
-    shape = case.x.shape
-    outputs = case.bench.outputs
-    if len(outputs) != 1 or outputs[0].shape != shape or case.x.size < 4:
-        return None
-    axes = range(len(shape))
-    sets = [s for k in (1, 2, len(shape)) for s in combinations(axes, k)]
-    for along in dict.fromkeys(sets):
-        if int(np.prod([shape[i] for i in along])) < 4:
-            continue
-        for words in ("1", "x", "1 and x", "y"):
-            if all(_spanned(o, along, words) for o in (case, *case.others)) and case.others:
-                name = _fewer(case)
-                what = f"the part along axis {along} through a mean, a norm or a sum"
-                said = f"the difference lies along {words} on axis {along}"
-                return _term(name, case, what, said)
-    return None
-
-
-def _spanned(case: Case, along: tuple[int, ...], words: str) -> bool:
-    """Whether the difference is, group by group, a combination of the named vectors."""
-
-    def groups(v: Array) -> Array:
-        last = range(-len(along), 0)
-        length = int(np.prod([v.shape[i] for i in along]))
-        return np.moveaxis(v, along, tuple(last)).reshape(-1, length)
-
-    gap = groups(case.a - case.n)
-    named = {"1": np.ones(case.x.shape), "x": case.x, "y": case.bench.outputs[0].astype(float)}
-    basis = [groups(named[w]) for w in words.split(" and ")]
-    for i, row in enumerate(gap):
-        b = np.stack([v[i] for v in basis], axis=1)
-        b = b / np.maximum(np.linalg.norm(b, axis=0), 1e-300)
-        fitted = b @ np.linalg.lstsq(b, row, rcond=None)[0]
-        if np.any(np.abs(fitted - row) > 2 * case.tolerance):
-            return False
-    return True
+        return ""
+    if not np.any(np.abs(other.claimed - other.numeric - e) > 10 * tolerance):
+        return ""
+    stays = np.all(np.abs(other.claimed - case.claimed) <= tolerance)
+    return "numeric alone" if stays else "both"
 
 
 def other_use(case: Case) -> Cause | None:
@@ -184,108 +176,6 @@ def _exchanged(v: Values, p: str, q: str) -> dict[str, Array]:
 def _completed(case: Case, turn: Callable[[Values], dict[str, Array]]) -> bool:
     rest = case.bench.gradients(case.c, turn(case.bench.values))[case.leaf]
     return bool(np.all(np.abs(case.a + rest - case.n) <= case.tolerance))
-
-
-def through_statistic(case: Case) -> Cause | None:
-    """What is missing is of low rank: it goes through one number, a mean or a norm or a sum."""
-    found = [_low_rank(o) for o in (case, *case.others)]
-    if not case.others or any(f is None or f == "no" for f in found):
-        return None
-    name = "extra-term" if all(f == "extra" for f in found) else "missing-term"
-    what = "the path through a mean, a norm or a sum"
-    said = "in every group of elements the difference of the Jacobians goes through one number"
-    return _term(name, case, what, said, 0.75)
-
-
-def invariance(case: Case) -> Cause | None:
-    """Forward does not change along a direction along which the claim says that it does."""
-    if not case.others:
-        return None
-    for words in ("as a whole", *(f"shifted along axis {i}" for i in range(case.x.ndim))):
-        if all(_ignored(o, words) for o in (case, *case.others)):
-            what = "the part that takes out the mean, the norm or the sum"
-            said = f"forward stays the same when {case.leaf} is {words}, the claim does not"
-            said = said.replace("is as a whole", "grows as a whole")
-            return _term("missing-term", case, what, said, 0.75)
-    return None
-
-
-def _ignored(case: Case, words: str) -> bool:
-    """Whether the numeric gradient is 0 along such directions, and the claimed one is not."""
-    n, a, axis = case.n, case.a, None
-    if words == "as a whole":
-        n, a = n * case.x, a * case.x
-    else:
-        axis = int(words.split()[-1])
-        if case.x.shape[axis] < 2:
-            return False
-    rounding = 1e-6 * np.abs(n).sum(axis=axis) + 5 * float(np.sum(case.bar))
-    small = np.all(np.abs(n.sum(axis=axis)) <= rounding)
-    return bool(small and np.any(np.abs(a.sum(axis=axis)) > 1e-2 * np.abs(a).sum(axis=axis)))
-
-
-def _low_rank(case: Case) -> str | None:
-    given = matrices(case)
-    if given is None:
-        return None
-    a, n, tolerance = given
-    kinds = set()
-    for rows, cols in _blocks((np.abs(a) > tolerance) | (np.abs(n) > tolerance)):
-        inner = [m[np.ix_(rows, cols)] for m in (a - n, a, n)]
-        if not np.any(np.abs(inner[0]) > tolerance):
-            continue
-        x = case.x.ravel()[cols]
-        if len(cols) > 2 and _annihilates(inner[2], x) and not _annihilates(inner[1], x):
-            along = np.outer(inner[0] @ x / (x @ x), x)
-            if np.all(np.abs(along - inner[0]) <= 10 * tolerance):
-                kinds.add("missing")
-                continue
-        if min(len(rows), len(cols)) < 4:
-            return None
-        e, has, should = (_rank(m, tolerance) for m in inner)
-        off = ~np.eye(len(rows), len(cols), dtype=bool)
-        if np.mean(np.abs(inner[0]) > tolerance) < 0.8:  # a number that all share reaches all
-            return None
-        if e > 2 or should < 2 * e + 1 or not np.any(np.abs(inner[0])[off] > tolerance):
-            return None
-        kinds.add("extra" if has < should and len(rows) == len(cols) else "missing")
-    return kinds.pop() if len(kinds) == 1 else None
-
-
-def _annihilates(m: Array, x: Array) -> bool:
-    """Whether the function does not change when x grows as a whole."""
-    return bool(np.all(np.abs(m @ x) <= 1e-5 * (np.abs(m) @ np.abs(x)) + 1e-300))
-
-
-def _rank(m: Array, tolerance: float) -> int:
-    values = np.linalg.svd(m, compute_uv=False)
-    return int(np.count_nonzero(values > max(1e-5 * values[0], 10 * tolerance)))
-
-
-def _blocks(linked: Array) -> Iterator[tuple[Array, Array]]:
-    """The outputs and elements that hang together."""
-    left: Array = np.any(linked, axis=1)
-    while left.any():
-        rows: Array = np.zeros(len(linked), bool)
-        rows[np.flatnonzero(left)[0]] = True
-        while True:
-            cols = linked[rows].any(axis=0)
-            more = np.asarray(linked[:, cols].any(axis=1))
-            if np.array_equal(more, rows):
-                break
-            rows = more
-        yield np.flatnonzero(rows), np.flatnonzero(cols)
-        left &= ~rows
-
-
-def _fewer(case: Case) -> str:
-    """Missing if the claimed Jacobian couples fewer elements or is larger where n is projected."""
-    given = matrices(case)
-    if given is None:
-        return "missing-term"
-    a, n, tolerance = given
-    fewer = np.count_nonzero(np.abs(a) > tolerance) <= np.count_nonzero(np.abs(n) > tolerance)
-    return "missing-term" if fewer else "extra-term"
 
 
 def lost_coupling(case: Case) -> Cause | None:

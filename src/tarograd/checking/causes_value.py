@@ -190,31 +190,63 @@ def piecewise(case: Case) -> Cause | None:
 
 
 def displaced(case: Case) -> Cause | None:
-    """For each output, or each element, the right numbers stand in the wrong places."""
+    """For each output the right numbers stand in the wrong places."""
     found = [matrices(o) for o in (case, *case.others)]
     given = [g for g in found if g is not None]
     if len(given) < len(found) or case.bench.y.size < 2 or case.x.size < 4 or not case.others:
         return None
-    linked = [np.abs(n) > tolerance for _, n, tolerance in given]
-    if any(m.shape != linked[0].shape or np.any(m != linked[0]) for m in linked[1:]):
+    moves = []
+    for a, n, tolerance in given:
+        if np.any(np.abs(np.sort(a, axis=1) - np.sort(n, axis=1)) > 10 * tolerance):
+            return None
+        moves.append(_moves(a, n, tolerance, case.x.shape))
+    if any(m is None or m != moves[0] for m in moves):
         return None
-    for axis, what in ((1, "output"), (0, "element")):
-        equal = [
-            np.all(np.abs(np.sort(a, axis=axis) - np.sort(n, axis=axis)) <= 10 * tolerance)
-            for a, n, tolerance in given
+    name = "shifted" if moves[0] else "layout"
+    why = "for each output the numbers are right, but they go to the wrong places"
+    if name == "shifted":
+        why += ": an offset, a stride or a window that is not that of forward"
+        fix = "use the same index expression in backward as in forward"
+    else:
+        why += ": the axes are in another order"
+        fix = "transpose the axes (np.transpose) where they were only reshaped"
+    seen = "for every output the claimed derivatives are the numeric ones "
+    seen += "moved by the same distance" if name == "shifted" else "in another order"
+    return Cause(name, case.leaf, why, f"{seen}, at three random points", fix, 0.8)
+
+
+def _moves(a: Array, n: Array, tolerance: float, shape: tuple[int, ...]) -> bool | None:
+    """Whether the numbers of each output are all moved alike; None if none are moved."""
+    telling = 0
+    for claimed, numeric in zip(a, n, strict=True):
+        if np.all(np.abs(claimed - numeric) <= 10 * tolerance):
+            continue
+        telling += 1
+        fits = np.abs(claimed - numeric[np.argmax(np.abs(numeric))]) <= 10 * tolerance
+        start = np.unravel_index(np.argmax(np.abs(numeric)), shape)
+        ends = [np.unravel_index(i, shape) for i in np.flatnonzero(fits)]
+        moved = [
+            np.roll(numeric.reshape(shape), np.subtract(end, start), range(len(shape)))
+            for end in ends
         ]
-        if all(equal) and np.max(linked[0].sum(axis=axis)) > 1:
-            return Cause(
-                "shifted",
-                case.leaf,
-                f"for each {what} the numbers are right, but they go to the wrong places: an "
-                "offset, a stride or a window that is not that of forward",
-                f"for every {what} the claimed derivatives are the numeric ones in another order, "
-                "at three random points",
-                "use the same index expression in backward as in forward",
-                0.75,
-            )
-    return None
+        if not any(np.all(np.abs(m.ravel() - claimed) <= 10 * tolerance) for m in moved):
+            return False
+    return True if telling else None
+
+
+def _turned(given: tuple[Array, Array, float] | None) -> bool:
+    """Whether outputs and elements have changed places, one for one."""
+    if given is None or given[0].shape[0] != given[0].shape[1]:
+        return False
+    a, n = (np.abs(m) > 10 * given[2] for m in given[:2])
+    return bool(np.array_equal(a, n.T) and np.all(n.sum(axis=0) <= 1))
+
+
+def _symmetric(given: tuple[Array, Array, float] | None) -> bool:
+    if given is None:
+        return True
+    n = np.abs(given[1]) > 10 * given[2]
+    return bool(np.array_equal(n, n.T))
 
 
 def permuted(case: Case) -> Cause | None:
@@ -230,6 +262,16 @@ def permuted(case: Case) -> Cause | None:
     if all(g is not None and g[0].shape == given[0][0].shape for g in given):  # type: ignore[index]  # not None
         a, n = (np.concatenate([g[k] for g in given]) for k in (0, 1))  # type: ignore[index]  # not None
         slack = 10 * max(g[2] for g in given)  # type: ignore[index]  # not None
+        if all(map(_turned, given)) and not all(map(_symmetric, given)):
+            return Cause(
+                "layout",
+                case.leaf,
+                "the order of forward is applied once more, where it has to be undone",
+                "the claim connects the same outputs and elements the other way round, at three "
+                "random points",
+                "scatter where forward gathers: dx[index] = dout, not dout[index]",
+                0.85,
+            )
         if any(not np.any(np.max(np.abs(n - one[:, None]), axis=0) <= slack) for one in a.T):
             return Cause(
                 "mask",

@@ -14,6 +14,7 @@ import numpy as np
 
 from tarograd.checking.case import Case
 from tarograd.checking.decision import RIGHT, WRONG, Judgement, judge, random_direction
+from tarograd.checking.jacobians import matrices
 from tarograd.checking.points import batch_size, elsewhere, runs, with_batch
 from tarograd.checking.report import Cause
 from tarograd.checking.subject import Array, Values
@@ -81,7 +82,7 @@ def _trials(case: Case) -> Iterator[Trial]:
     yield from _open(case)
     for n in floats:
         why = f"a factor or power of {n} is wrong in it: where {n} is 1"
-        ones, others = (_put(n, lambda x, v, k=k: np.full_like(x, k)) for k in (1.0, 1.7))
+        ones, others = (_put(n, lambda x, v, k=k: np.full_like(x, k)) for k in (1.0, 2.0))
         yield "formula", why, f"derive the gradient again where {n} enters", ones, others
 
 
@@ -135,6 +136,8 @@ def _distinct(case: Case) -> Iterator[Trial]:
             one = v if alone is None else first_row(case, v)
             return {**one, n: np.full_like(one[n], v[n].max())}
 
+        if case.bench.outputs[0].shape[: x.ndim] == x.shape and _averages(case):
+            continue
         yield (
             "overwrites",
             f"what belongs to the same index overwrites each other: where {n} has no index twice",
@@ -142,6 +145,16 @@ def _distinct(case: Case) -> Iterator[Trial]:
             different,
             equal,
         )
+
+
+def _averages(case: Case) -> bool:
+    """Whether a path of the claim is neither right nor missing: that is not overwriting."""
+    given = matrices(case)
+    if given is None:
+        return False
+    a, n, tolerance = given
+    there = np.abs(a) > 10 * tolerance
+    return bool(np.any(there & (np.abs(a - n) > 100 * tolerance)))
 
 
 def first_row(case: Case, values: Values) -> dict[str, Array]:
@@ -192,7 +205,8 @@ def accumulated(case: Case) -> Cause | None:
                 continue
             kept, lost = ends[right.index(True)], ends[right.index(False)]
             empty = case.at(_only(case.bench.values, n, axis, lost))
-            if empty is None or np.any(np.abs(empty.a) > empty.tolerance):
+            without = case.at(_without_one(case.bench.values, n, axis, kept))
+            if any(o is None or np.any(np.abs(o.a) > o.tolerance) for o in (empty, without)):
                 continue
             first_row = axis == 0 and kept == 0
             return Cause(
@@ -214,52 +228,9 @@ def _only(values: Values, name: str, axis: int, index: int) -> dict[str, Array]:
     return {**values, name: kept}
 
 
-def near_zero(case: Case) -> Cause | None:
-    """Right in the limit of small values, or of large ones only."""
-    if not all(o.wrong.any() for o in case.others):
-        return None
-    leaves, values = case.bench.leaves, case.bench.values
-
-    def at(factor: float) -> float:
-        found = judged(case, {n: v * factor if n in leaves else v for n, v in values.items()})
-        usable = found is not None and found.verdict in (RIGHT, WRONG)
-        return found.severity if usable and found is not None else np.nan
-
-    steps = (1.0, 0.3, 0.1, 0.03, 0.01)
-    gaps = [at(s) for s in steps]
-    one, _, small, _, smaller = gaps
-    for k in range(1, 4):
-        if gaps[k - 1] > 1e-3 and gaps[k] < 1e-9 and gaps[k + 1] < 1e-9:
-            return Cause(  # a power of the size would fall by less
-                "mask",
-                case.leaf,
-                "right below a threshold of the values, wrong above it",
-                f"off by {gaps[k - 1]:.1e} with all values times {steps[k - 1]}, and exactly right "
-                f"with all values times {steps[k]}",
-                "use the mask or branch that forward used",
-                0.7,
-            )
-    if one > 1e-3 and small < 0.1 * one and smaller < 0.1 * small:
-        return Cause(
-            "formula",
-            case.leaf,
-            "the gradient is right only in the limit of small values: the derivative of a "
-            "non-linear step is missing or wrong",
-            f"off by {one:.1e} here, by {small:.1e} with all values times 1/10, by {smaller:.1e} "
-            "times 1/100",
-            "multiply by the derivative at the values that forward kept",
-            0.5,
-        )
-    large, larger = at(10.0), at(100.0)
-    if one > 1e-6 and large < 0.5 * one and larger < 0.2 * large:
-        return Cause(
-            "scale-dependent",
-            case.leaf,
-            "the gradient is right only for large values: a constant such as an epsilon is not "
-            "where forward has it",
-            f"off by {one:.1e} here, by {large:.1e} with all values times 10, by {larger:.1e} "
-            "times 100",
-            "use the same expression with the epsilon as forward does",
-            0.6,
-        )
-    return None
+def _without_one(values: Values, name: str, axis: int, index: int) -> dict[str, Array]:
+    left = values[name].copy()
+    place: list[slice | int] = [slice(None)] * left.ndim
+    place[axis] = index
+    left[tuple(place)] = 0
+    return {**values, name: left}
