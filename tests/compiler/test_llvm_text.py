@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.native import assemble, host
-from tarograd.compiler.llvm.words import POINTER, constant, type_of
+from tarograd.compiler.llvm.words import POINTER, constant, on_the_stack, type_of
 
 LANES = 4
 
@@ -70,3 +70,18 @@ def test_a_vector_may_hold_another_number_in_each_lane() -> None:
     vector = ir.Constant(ir.VectorType(ir.IntType(32), LANES), numbers)
     found = np.frombuffer(stored(vector.type, [vector]), np.int32, LANES)
     np.testing.assert_array_equal(found, [3, -1, 4, 1])
+
+
+def test_what_is_computed_twice_in_a_block_stands_there_once() -> None:
+    module = ir.Module("twice")
+    kind = ir.IntType(64)
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, kind]), "twice")
+    b = ir.IRBuilder(function.append_basic_block())
+    place, x = function.args
+    assert b.add(x, x) is b.add(x, x)
+    assert b.mul(x, x) is not b.add(x, x)
+    assert b.load(place, kind) is not b.load(place, kind)
+    assert on_the_stack(b, kind, 1) is not on_the_stack(b, kind, 1)
+    before = b.add(x, x)
+    b.position_at_end(function.append_basic_block())
+    assert b.add(x, x) is not before

@@ -130,19 +130,16 @@ class Elements:
     def pointer(self, v: Value, places: Sequence[Any]) -> Any:
         """The address of one element."""
         b, buffer = self.b, self.plan.buffers[id(v)]
-        offset, fixed = None, 0
+        place, fixed = self.arrays[buffer.block, buffer.offset], 0
         for i, stride in zip(places, buffer.strides, strict=True):
             if isinstance(i, ir.Constant):
                 fixed += int(i.constant) * stride
                 continue
-            term = i if stride == 1 else b.mul(i, index(stride))
-            offset = term if offset is None else b.add(offset, term)
-        base = self.arrays[buffer.block, buffer.offset]
+            i = i if stride == 1 else b.mul(i, index(stride))
+            place = b.gep(place, [i], source_etype=memory_type(v.dtype))
         if fixed:
-            base = b.gep(base, [index(fixed * v.dtype.itemsize)], source_etype=I8)
-        if offset is None:
-            return base
-        return b.gep(base, [offset], source_etype=memory_type(v.dtype))
+            place = b.gep(place, [index(fixed * v.dtype.itemsize)], source_etype=I8)
+        return place
 
     def store(self, v: Value, places: Sequence[Place], element: Any) -> None:
         """Write to memory; a vector may reach into the padding of its row."""

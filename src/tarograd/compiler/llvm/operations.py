@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tarograd.compiler.llvm import functions
+from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.words import I1, call, constant, fma, lanes, shaped, splat, type_of
 from tarograd.compiler.program import Value
 from tarograd.compiler.trace import Untraceable
@@ -136,6 +137,8 @@ def _extreme(sign: str) -> Emit:
         if v.dtype.kind != "f":
             signed = b.icmp_signed if v.dtype.kind == "i" else b.icmp_unsigned
             return b.select(signed(sign, first, second), first, second)
+        if isinstance(second, ir.Constant) and not math.isnan(second.constant):
+            return b.select(b.fcmp_unordered(sign, first, second), first, second)
         plain = b.select(b.fcmp_ordered(sign, first, second), first, second)
         return b.select(b.fcmp_unordered("uno", first, first), first, plain)
 

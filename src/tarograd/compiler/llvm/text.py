@@ -193,6 +193,7 @@ class Block:
     def __init__(self, function: Function, name: str) -> None:
         self.function, self.name = function, name
         self.lines: list[str | Phi] = []
+        self.found: dict[str, Value] = {}
         self.end = "unreachable"
 
     def __str__(self) -> str:
@@ -255,6 +256,7 @@ def _like(truth: Type, x: Value) -> Type:
     return VectorType(truth, x.type.count) if isinstance(x.type, VectorType) else truth
 
 
+AGAIN = ("load", "call", "alloca")  # what may give something else the second time
 SIGNS = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 
 
@@ -270,10 +272,13 @@ class IRBuilder:
         return self.block.function.module
 
     def emit(self, kind: Type, text: str) -> Value:
-        """Append an instruction that gives a value."""
-        name = self.block.function.new_name()
-        self.block.lines.append(f"{name} = {text}")
-        return Value(kind, name)
+        """Append an instruction that gives a value, unless it stands in the block already."""
+        found = self.block.found
+        if text not in found or text.startswith(AGAIN):
+            name = self.block.function.new_name()
+            self.block.lines.append(f"{name} = {text}")
+            found[text] = Value(kind, name)
+        return found[text]
 
     add, sub, mul, udiv, urem = map(_binary, ("add", "sub", "mul", "udiv", "urem"))
     shl, lshr, ashr = map(_binary, ("shl", "lshr", "ashr"))
