@@ -160,6 +160,24 @@ def test_losses_of_torch_with_labels_are_right_and_a_wrong_mean_is_named() -> No
     assert check_gradients(Mean.apply, torch.tensor(X)).causes[0].name == "scale-batch"
 
 
+def test_numbers_that_a_torch_function_takes_are_settings() -> None:
+    torch = pytest.importorskip("torch")
+
+    class Clamp(torch.autograd.Function):  # type: ignore[name-defined, misc]  # known when it runs
+        @staticmethod
+        def forward(ctx: Any, x: Any, low: float, high: float) -> Any:
+            ctx.save_for_backward((x >= low) & (x <= high))
+            return x.clamp(low, high)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * ctx.saved_tensors[0], None, None
+
+    report = check_gradients(Clamp.apply, torch.tensor(X), -0.5, 0.7)
+    assert report.verdict == "right", str(report)
+    assert list(report.leaves) == ["x0"]
+
+
 def test_what_torch_cannot_be_asked_is_said() -> None:
     torch = pytest.importorskip("torch")
     linear = torch.nn.Linear(4, 3)

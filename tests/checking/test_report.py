@@ -381,3 +381,38 @@ def test_a_rule_that_gives_another_shape_is_named() -> None:
     assert report.verdict == "wrong"
     assert report.causes[0].name == "shape"
     assert "'double'" in report.causes[0].why
+
+
+def test_a_wrong_number_is_shown_like_a_wrong_array() -> None:
+    def scaled(x: Any, k: Any) -> Any:
+        return x * k
+
+    def twice(x: Any, k: Any, dy: Any) -> Any:
+        return dy * k, 2 * (dy * x).sum()
+
+    report = tg.check_gradients(scaled, np.linspace(-1.0, 2.0, 5), 1.5, grad=twice)
+    assert report.causes[0].name == "scale"
+    (worst,) = report.leaves["k"].worst()
+    assert worst.index == ()
+    assert worst.analytic == pytest.approx(2 * worst.numeric)
+    assert f"worst    k  analytic {worst.analytic:.7g}" in str(report)
+    assert report.to_json()
+
+
+def test_elements_that_are_right_are_not_shown_as_the_worst() -> None:
+    class Relu:
+        """As the textbook prints it: it writes into the array that it is given."""
+
+        def forward(self, x: Any) -> Any:
+            self.mask = x <= 0
+            x[self.mask] = 0
+            return x
+
+        def backward(self, dout: Any) -> Any:
+            dout = dout.copy()
+            dout[self.mask] = 0
+            return dout
+
+    report = tg.check_gradients(Relu(), np.array([[1.0, -2.0], [-0.5, 3.0]]))
+    assert report.causes[0].name == "mutates-input"
+    assert "worst" not in str(report)

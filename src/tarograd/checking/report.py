@@ -154,7 +154,7 @@ class LeafReport:
             Worst(
                 tuple(map(int, i)), float(self.analytic[i]), float(self.numeric[i]), float(bars[i])
             )
-            for i in zip(*np.unravel_index(order, self.shape), strict=True)
+            for i in (np.unravel_index(place, self.shape) if self.shape else () for place in order)
             if gaps[i] > 0
         ]
 
@@ -297,9 +297,9 @@ class GradientReport:
 
     def _worst_elements(self) -> list[str]:
         for name, leaf in self.leaves.items():
-            if leaf.verdict == "wrong" and leaf.worst(1):
+            if leaf.verdict == "wrong" and leaf.worst(1) and not leaf._within_bars:
                 return [
-                    f"  {'worst' if i == 0 else '':<8} {name}{list(w.index)}  analytic "
+                    f"  {'worst' if i == 0 else '':<8} {name}{list(w.index) or ''}  analytic "
                     f"{w.analytic:.7g}  numeric {w.numeric:.7g} ± {w.error:.0e}"
                     for i, w in enumerate(leaf.worst(3))
                 ]

@@ -35,6 +35,7 @@ class Arguments:
         inputs: arrays and numbers with a fraction are differentiated; arrays of whole numbers are
             data; a flag, a whole number, a text, a dict and so on is a setting.
         dtype: of the floats.
+        numbers: whether a Python number with a fraction is differentiated, or a setting as well.
 
     Raises:
         TypeError: for complex numbers.
@@ -47,13 +48,20 @@ class Arguments:
         [array([0., 0.]), True]
     """
 
-    def __init__(self, call: Callable[..., Any], inputs: Sequence[Any], dtype: DTypeLike) -> None:
+    def __init__(
+        self,
+        call: Callable[..., Any],
+        inputs: Sequence[Any],
+        dtype: DTypeLike,
+        numbers: bool = True,
+    ) -> None:
         names = [p.name for p in parameters_of(call)][: len(inputs)]
         names += [f"x{i}" for i in range(len(names), len(inputs))]
         self.values: dict[str, Array] = {}
         self._order: list[tuple[str, Any]] = []
         for name, x in zip(names, inputs, strict=True):
-            array = None if is_setting(x) else np.array(x)
+            setting = is_setting(x) or (type(x) is float and not numbers)
+            array = None if setting else np.array(x)
             if array is not None and array.dtype.kind == "c":
                 raise TypeError(
                     f"{name} is complex: check a function of its two parts, "

@@ -20,7 +20,7 @@ class TorchSubject:
 
     Args:
         subject: the module, or the function (`MyFunction.apply`).
-        inputs: arrays or tensors; whole numbers are data.
+        inputs: arrays or tensors; whole numbers are data, Python numbers are settings.
         dtype: of the floats.
         order: 2 for the gradient's own gradient.
         seed: of the upstream gradient in which the second order is taken.
@@ -47,7 +47,8 @@ class TorchSubject:
         own_function = isinstance(owner, type)  # `MyFunction.apply` tells no names
         self.name = owner.__name__ if isinstance(owner, type) else _name(subject)
         function = print if own_function else getattr(subject, "forward", subject)
-        self.arguments = Arguments(function, [self._array(x) for x in inputs], dtype)
+        arrays = [self._array(x) for x in inputs]
+        self.arguments = Arguments(function, arrays, dtype, numbers=False)  # as autograd has it
         self.values: dict[str, Array] = dict(self.arguments.values)
         self.parameters = dict(self.module.named_parameters()) if self.module is not None else {}
         self.values |= {n: np.array(p.detach().numpy()) for n, p in self.parameters.items()}
