@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 # Two frames after the scripts have run; then what a hand does, once a frame for two seconds.
 OPENED = """() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() =>
   done(performance.now()))))"""
-PAINTED = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? NaN"
+PAINTED = """() => new Promise((done) => new PerformanceObserver((list) =>
+  list.getEntriesByName("first-contentful-paint").forEach((entry) => done(entry.startTime)))
+  .observe({ type: "paint", buffered: true }))"""
 FRAMES = """([seconds, act]) => new Promise((done) => {
   const graph = document.querySelector(".graph"), times = [];
   const send = (kind, more) => graph.dispatchEvent(new kind.type(kind.name, { bubbles: true,

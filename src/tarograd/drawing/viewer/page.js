@@ -1,13 +1,14 @@
 // The page: its bar, its keys, and what each of them does.
 import { compute } from "./calculus.js";
 import { data, el, live, makeRoom, nameOf, seen, state, trace, words } from "./model.js";
-import { begin, build, corner, draw, fit, highlight, move, pan, pointer, resized, reveal, show, stage, view, zoom } from "./stage.js";
+import { build, corner, draw, fit, highlight, move, pan, pointer, resized, reveal, show, stage, view, zoom } from "./stage.js";
 import { forwardSteps, planSteps, sentences } from "./steps.js";
 import { follow, inspect, inspector } from "./inspector.js";
 import { outline, tree } from "./outline.js";
 
 const LEARNER = 60; // operations; a smaller graph starts before its backward pass
 const PACE = 900; // milliseconds of a step while it plays
+const SOON = 200; // nodes and boxes; of more the outline is written after the first picture
 const QUIET = 300; // milliseconds before the address is written anew
 
 const bar = el("header"), hints = el("p", { class: "keys" });
@@ -154,7 +155,8 @@ function speak(language) {
   inspector.setAttribute("aria-label", words.details);
   hints.textContent = words.keys;
   draw();
-  tree();
+  if (outline.firstChild || seen() < SOON) tree();
+  else requestAnimationFrame(() => setTimeout(tree, 50)); // the picture comes first
   slider.max = state.steps.length;
   inspect();
   go(state.step);
@@ -170,7 +172,6 @@ function start() {
   const asked = [data.language, ...navigator.languages].filter((x) => x !== null);
   const known = asked.map((a) => Object.keys(data.words).find((w) => w.split("-")[0] === a.split("-")[0])).filter((x) => x !== undefined);
   speak(known[0] ?? "en");
-  begin();
   pointer(clicked);
   document.addEventListener("keydown", keys);
   new ResizeObserver(resized).observe(stage);

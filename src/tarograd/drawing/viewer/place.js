@@ -1,5 +1,5 @@
 // Coordinates for any set of open groups: the same as place.py, which says why. A test holds the
-// two equal.
+// two equal. It runs once, and first thing: taking arrays apart by name would be slow here.
 
 const PASSES = 6, BETWEEN = 8, PAD = 14, TITLE = 24, MARGIN = 12;
 const NARROW = 20, STEEP = 0.3, WIDE = 80, ROW = 1400, SLACK = 1.25, TRACK = 14;
@@ -50,20 +50,24 @@ function plan(data, group, opened, plans) {
   const level = data.levels[group];
   const sizes = level.items.map((item) => {
     const labels = item.labels.map((i) => (i === null ? null : data.labels[i]));
-    let [width, height, up, down] = item.size;
-    let [ports, outputs] = item.at;
+    let longest = 0;
+    for (const label of labels) if (label && label.width > longest) longest = label.width;
+    const { size, at } = item;
+    let width = size[0], height = size[1], up = size[2], down = size[3], ports = at[0], outputs = at[1];
     if (item.kind === "group" && opened.has(item.ref)) {
       const inner = plan(data, item.ref, opened, plans);
-      const at = new Map(inner.level.items.map((x, i) => [x.kind + x.ref, inner.y[i]]));
-      const half = inner.height / 2;
+      const inlets = new Map(), outlets = new Map(), half = inner.height / 2;
+      inner.level.items.forEach((x, i) => {
+        if (x.kind === "inlet") inlets.set(x.ref, inner.y[i]);
+        else if (x.kind === "outlet") outlets.set(x.ref, inner.y[i]);
+      });
       width = inner.width;
       height = inner.height;
       up = down = half;
-      ports = item.ports.map((v) => (at.get("inlet" + v) ?? half) - half);
-      outputs = item.outputs.map((v) => (at.get("outlet" + v) ?? half) - half);
+      ports = item.ports.map((v) => (inlets.get(v) ?? half) - half);
+      outputs = item.outputs.map((v) => (outlets.get(v) ?? half) - half);
     }
-    const room = width + Math.max(0, ...labels.map((x) => (x ? x.width : 0)));
-    return { width, height, up, down, ports, outputs, labels, room };
+    return { width, height, up, down, ports, outputs, labels, room: width + longest };
   });
   /** @type {Plan} */
   const made = {
@@ -79,9 +83,10 @@ function plan(data, group, opened, plans) {
 function align(level, sizes) {
   const near = () => sizes.map(() => /** @type {number[][]} */ ([]));
   const y = sizes.map(() => 0), left = near(), right = near();
-  for (const [, start, output, end, port] of level.links) {
-    const offset = sizes[start].outputs[output] - sizes[end].ports[port];
-    const bends = [start, end].filter((i) => level.items[i].kind === "bend").length;
+  for (const link of level.links) {
+    const start = link[1], end = link[3];
+    const offset = sizes[start].outputs[link[2]] - sizes[end].ports[link[4]];
+    const bends = Number(level.items[start].kind === "bend") + Number(level.items[end].kind === "bend");
     left[end].push([start, offset, 1 + 3 * bends]);
     right[start].push([end, -offset, 1 + 3 * bends]);
   }
@@ -102,28 +107,30 @@ function stack(column, sizes, y, near) {
     before = sizes[at].down;
     offsets.push(offset);
     let total = 0, weight = 0;
-    for (const [i, distance, w] of near[at]) {
-      total += (y[i] + distance) * w;
-      weight += w;
+    for (const it of near[at]) {
+      total += (y[it[0]] + it[1]) * it[2];
+      weight += it[2];
     }
-    if (!weight) [weight, total] = [0.01, 0.01 * y[at]];
-    blocks.push([total - offset * weight, weight, 1]);
-    for (let n = blocks.length; n > 1; n--) {
-      const [a, b] = [blocks[n - 2], blocks[n - 1]];
-      if (a[0] * b[1] < b[0] * a[1]) break;
-      blocks.splice(n - 2, 2, [a[0] + b[0], a[1] + b[1], a[2] + b[2]]);
+    if (!weight) (weight = 0.01), (total = 0.01 * y[at]);
+    const block = [total - offset * weight, weight, 1];
+    for (let last = blocks[blocks.length - 1]; last; last = blocks[blocks.length - 1]) {
+      if (last[0] * block[1] < block[0] * last[1]) break;
+      for (let k = 0; k < 3; k++) block[k] += last[k];
+      blocks.pop();
     }
+    blocks.push(block);
   }
   let i = 0;
-  for (const [total, weight, count] of blocks)
-    for (let k = 0; k < count; k++, i++) y[column[i]] = total / weight + offsets[i];
+  for (const block of blocks)
+    for (let k = 0; k < block[2]; k++, i++) y[column[i]] = block[0] / block[1] + offsets[i];
 }
 
 /** @param {Plan} plan @param {number} title @param {number} margin */
 function spread(plan, title, margin) {
   const { level, sizes } = plan;
   const climb = level.columns.map(() => 0), across = level.columns.map(() => 0);
-  for (const [, start, output, end, port] of level.links) {
+  for (const link of level.links) {
+    const start = link[1], output = link[2], end = link[3], port = link[4];
     const rank = level.items[start].rank;
     const rise = plan.y[end] + sizes[end].ports[port] - (plan.y[start] + sizes[start].outputs[output]);
     climb[rank] = Math.max(climb[rank], Math.abs(rise));
@@ -209,8 +216,8 @@ function addBoxes(group, plan, x, y, boxes, opened) {
 function addLines(group, plan, x, y, lines, opened) {
   const { level } = plan, forks = level.items.map(() => 0);
   const flowing = new Set(level.flowing), branching = new Set(level.branching);
-  const returned = new Set(level.links.filter((link) => link[5]).map(([, , , end]) => end));
-  for (const [, start] of level.links) forks[start] += 1;
+  const returned = new Set(level.links.filter((link) => link[5]).map((link) => link[3]));
+  for (const link of level.links) forks[link[1]] += 1;
   level.items.forEach((item, i) => {
     const size = plan.sizes[i];
     let start = plan.x[i] + size.width, right = plan.right[item.rank];
@@ -234,9 +241,10 @@ function addLines(group, plan, x, y, lines, opened) {
     });
   });
   const crossing = level.columns.map(() => 0);
-  for (const [value, start, output, end, port, flows] of level.links) {
+  for (const link of level.links) {
+    const start = link[1], end = link[3], port = link[4];
     const rank = level.items[start].rank, item = level.items[end];
-    const height = plan.y[start] + plan.sizes[start].outputs[output];
+    const height = plan.y[start] + plan.sizes[start].outputs[link[2]];
     const way = [[plan.right[rank], height]];
     const stop = [entry(plan, end, port), plan.y[end] + plan.sizes[end].ports[port]];
     if (plan.row[rank] !== plan.row[rank + 1]) {
@@ -245,9 +253,9 @@ function addLines(group, plan, x, y, lines, opened) {
       way.push([outer, height], [outer, below], [back, below], [back, stop[1]]);
     }
     lines.push({
-      kind: "link", value, group, flows, label: null, tail: false, branch: false,
+      kind: "link", value: link[0], group, flows: link[5], label: null, tail: false, branch: false,
       target: level.items[start].target ?? item.target, // of the share on either side
-      points: [...way, stop].map(([a, b]) => [x + a, y + b]),
+      points: [...way, stop].map((point) => [x + point[0], y + point[1]]),
       head: item.kind === "node" || (item.kind === "group" && !opened.has(item.ref)),
     });
   }

@@ -18,7 +18,7 @@ const EARLY = 300; // pixels around the window
 const FRAME = 8; // milliseconds of each frame for what comes near
 const SETTLE = 160; // milliseconds after which a moved picture is drawn sharp
 const MAP = 180; // pixels, the longer side of the map
-const READABLE = 0.5; // the scale in which a large picture is first shown
+const READABLE = 0.7; // the scale in which a large picture is first shown
 
 export const view = { x: 0, y: 0, k: 1 };
 /** @type {import("./model.js").Scene} */
@@ -30,16 +30,20 @@ let layers = {};
 /** @type {ReturnType<typeof progress>} */
 let reached = { computed: [], returned: [], share: () => false };
 let filling = 0, settling = 0;
+let [wide, high] = [0, 0]; // the window on the picture; each reading lays the page out anew
 
-const world = make("svg", { class: "world" });
+const world = el("div", { class: "world" });
 const map = el("canvas", { class: "map" });
-export const stage = el("div", { class: "graph", "aria-hidden": "true" }, /** @type {any} */ (world), map);
+export const stage = el("div", { class: "graph", "aria-hidden": "true" }, world, map);
 
 /** Place and draw all that is open. */
 export function draw() {
+  const first = !scene.boxes.length;
   scene = place(data, state.opened);
   planSteps();
   state.step = Math.min(state.step, state.steps.length);
+  whole = null;
+  if (first) measure(), aim(READABLE);
   build();
 }
 
@@ -47,15 +51,21 @@ export function draw() {
 export function build() {
   pieces = [];
   const piece = (/** @type {string} */ layer, /** @type {string} */ key, /** @type {number[][]} */ points, /** @type {() => SVGElement} */ make, /** @type {Line|null} */ line = null) => {
-    const xs = points.map((p) => p[0]), ys = points.map((p) => p[1]);
-    const reach = [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
+    const reach = [Infinity, Infinity, -Infinity, -Infinity];
+    for (const point of points) {
+      reach[0] = Math.min(reach[0], point[0]);
+      reach[1] = Math.min(reach[1], point[1]);
+      reach[2] = Math.max(reach[2], point[0]);
+      reach[3] = Math.max(reach[3], point[1]);
+    }
     pieces.push({ layer, line, key, reach, make, element: null, base: "", marks: "" });
   };
   /** @type {Map<string|number, Line[]>} */
   const bundles = new Map(); // the lines that always look alike are drawn as one
   for (const line of scene.lines) {
     const key = line.target ? bundles.size : `${line.group}/${line.value}/${line.flows}`;
-    bundles.set(key, [...(bundles.get(key) ?? []), line]);
+    const bundle = bundles.get(key);
+    bundle ? bundle.push(line) : bundles.set(key, [line]);
     if (line.label) piece("labels", `value${line.value}`, line.points, () => drawLabel(line, changed(line)), line);
   }
   for (const lines of bundles.values())
@@ -64,24 +74,24 @@ export function build() {
     const corners = [[box.x, box.y - box.height / 2], [box.x + box.width, box.y + box.height / 2]];
     piece(box.open ? "frames" : "boxes", (box.kind + box.ref).replace("leaf", "value"), corners, () => drawBox(trace, box, words));
   }
-  layers = { frames: make("g"), lines: make("g"), boxes: make("g"), labels: make("g") };
+  const layer = () => make("svg", { width: scene.width + 12, height: scene.height }); // each is painted by itself
+  layers = { frames: layer(), lines: layer(), boxes: layer(), labels: layer() };
   world.replaceChildren(...Object.values(layers));
-  world.setAttribute("width", String(scene.width + 12));
-  world.setAttribute("height", String(scene.height));
   show();
-  fill(Infinity);
+  fill(Infinity, 0);
+  put();
 }
 
 /** Make what is near the window, a few milliseconds of each frame. */
-function fill(budget = FRAME) {
+function fill(budget = FRAME, early = EARLY) {
   filling = 0;
   const all = scene.boxes.length <= FEW, far = view.k < FAR, end = performance.now() + budget;
-  const [x0, y0] = [-(view.x + EARLY) / view.k, -(view.y + EARLY) / view.k];
-  const [x1, y1] = [x0 + (stage.clientWidth + 2 * EARLY) / view.k, y0 + (stage.clientHeight + 2 * EARLY) / view.k];
+  const [x0, y0] = [-(view.x + early) / view.k, -(view.y + early) / view.k];
+  const [x1, y1] = [x0 + (wide + 2 * early) / view.k, y0 + (high + 2 * early) / view.k];
   for (const piece of pieces) {
     if (piece.element || (far && !all && piece.layer === "labels")) continue;
-    const [left, top, right, bottom] = piece.reach;
-    if (!all && (left > x1 || right < x0 || top > y1 || bottom < y0)) continue;
+    const { reach } = piece;
+    if (!all && (reach[0] > x1 || reach[2] < x0 || reach[1] > y1 || reach[3] < y0)) continue;
     piece.element = piece.make();
     piece.base = piece.element.getAttribute("class") ?? "";
     mark(piece);
@@ -124,33 +134,40 @@ export function highlight(keys) {
 
 /* ---- moving --------------------------------------------------------------------------------- */
 
-/** Put the picture where `view` says: while it moves as it is, then sharp. */
-export function move() {
+/** Put the picture where `view` says. */
+function put() {
   world.style.transform = `translate(${view.x}px,${view.y}px) scale(${view.k})`;
+  world.classList.toggle("far", view.k < FAR);
+  const hidden = view.x >= 0 && view.y >= 0 && view.x + view.k * scene.width <= wide && view.y + view.k * scene.height <= high;
+  map.hidden = hidden || scene.boxes.length < 12;
+  filling ||= requestAnimationFrame(() => {
+    filling = requestAnimationFrame(() => fill()); // what is seen already is painted first
+    drawMap();
+  });
+}
+
+/** The same by hand: while it moves the picture is drawn as it is, then sharp. */
+export function move() {
   world.classList.add("moving");
   touched = true;
   clearTimeout(settling);
   settling = setTimeout(() => world.classList.remove("moving"), SETTLE);
-  world.classList.toggle("far", view.k < FAR);
-  filling ||= requestAnimationFrame(() => fill());
-  drawMap();
+  put();
 }
 
-/** The whole picture in the window; at first, of a large one a readable part of its beginning. */
-export function fit(least = 0.03) {
-  const { clientWidth: w, clientHeight: h } = stage;
-  view.k = Math.min(1.6, Math.max(least, Math.min((w - 40) / scene.width, (h - 40) / scene.height)));
-  view.x = Math.max(20, (w - scene.width * view.k) / 2);
-  view.y = Math.max(20, (h - scene.height * view.k) / 2);
-  move();
+/** The whole picture in the window, but no smaller than `least`: then its beginning. */
+function aim(least = 0.03) {
+  view.k = Math.min(1.6, Math.max(least, Math.min((wide - 40) / scene.width, (high - 40) / scene.height)));
+  view.x = Math.max(20, (wide - scene.width * view.k) / 2);
+  view.y = Math.max(20, (high - scene.height * view.k) / 2);
 }
-export function begin() {
-  fit(READABLE);
-  touched = false;
+export function fit() {
+  aim();
+  move();
 }
 
 /** @param {number} factor */
-export function zoom(factor, x = stage.clientWidth / 2, y = stage.clientHeight / 2) {
+export function zoom(factor, x = wide / 2, y = high / 2) {
   const k = Math.min(8, Math.max(0.03, view.k * factor));
   view.x = x - ((x - view.x) * k) / view.k;
   view.y = y - ((y - view.y) * k) / view.k;
@@ -159,15 +176,16 @@ export function zoom(factor, x = stage.clientWidth / 2, y = stage.clientHeight /
 }
 
 let touched = false; // by hand: then it stays as large as it is
-let size = [0, 0];
+const measure = () => ([wide, high] = [stage.clientWidth, stage.clientHeight]);
 /** The window has another size: what is in its middle stays there. */
 export function resized() {
-  const [w, h] = size, now = [stage.clientWidth, stage.clientHeight];
-  size = now;
-  if (!touched) return begin();
-  view.x += (now[0] - w) / 2;
-  view.y += (now[1] - h) / 2;
-  move();
+  const [w, h] = [wide, high];
+  measure();
+  if (w === wide && h === high) return;
+  whole = null; // the pixels may have another size, too
+  if (!touched) aim(READABLE);
+  else (view.x += (wide - w) / 2), (view.y += (high - h) / 2);
+  put();
 }
 
 /** Move the picture by a part of the window. @param {number} right @param {number} down */
@@ -187,37 +205,49 @@ export function corner(group) {
 export function reveal(key) {
   const piece = pieces.find((p) => p.key === key && !p.line) ?? pieces.find((p) => p.key === key);
   if (!piece) return;
-  const { clientWidth: w, clientHeight: h } = stage, [left, top, right, bottom] = piece.reach;
+  const [left, top, right, bottom] = piece.reach;
   const [x, y] = [view.x + view.k * Math.min(left, right), view.y + view.k * Math.min(top, bottom)];
-  if (x >= 0 && y >= 0 && x + 40 <= w && y + 40 <= h) return;
-  view.x += w / 2 - x;
-  view.y += h / 2 - y;
+  if (x >= 0 && y >= 0 && x + 40 <= wide && y + 40 <= high) return;
+  view.x += wide / 2 - x;
+  view.y += high / 2 - y;
   move();
 }
 
 /* ---- the map -------------------------------------------------------------------------------- */
 
+/** @type {{boxes: HTMLCanvasElement, frame: string}|null} All boxes, small, and the color around the window. */
+let whole = null;
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => ((whole = null), drawMap()));
+
 /** The whole, small, with the window in it; only while not all is seen. */
 function drawMap() {
-  const { clientWidth: w, clientHeight: h } = stage;
-  const hidden = view.x >= 0 && view.y >= 0 && view.x + view.k * scene.width <= w && view.y + view.k * scene.height <= h;
-  map.hidden = hidden || scene.boxes.length < 12;
   if (map.hidden) return;
   const scale = MAP / Math.max(scene.width, scene.height), ratio = window.devicePixelRatio;
+  whole ??= drawWhole(scale, ratio);
+  const to = map.getContext("2d");
+  to.resetTransform();
+  to.clearRect(0, 0, map.width, map.height);
+  to.drawImage(whole.boxes, 0, 0);
+  to.scale(ratio * scale, ratio * scale);
+  to.strokeStyle = whole.frame;
+  to.lineWidth = 2 / scale;
+  to.strokeRect(-view.x / view.k, -view.y / view.k, wide / view.k, high / view.k);
+}
+
+/** @param {number} scale @param {number} ratio */
+function drawWhole(scale, ratio) {
   const size = [Math.max(scene.width * scale, 24), Math.max(scene.height * scale, 24)];
   [map.style.width, map.style.height] = size.map((x) => `${x}px`);
   [map.width, map.height] = size.map((x) => Math.round(x * ratio));
-  const to = map.getContext("2d"), style = getComputedStyle(stage);
+  const boxes = el("canvas", { width: map.width, height: map.height }), to = boxes.getContext("2d");
+  const style = getComputedStyle(stage);
   to.scale(ratio * scale, ratio * scale);
   to.fillStyle = style.getPropertyValue("--line");
   for (const box of scene.boxes) {
     to.globalAlpha = box.open ? 0.12 : 0.7;
     to.fillRect(box.x, box.y - box.height / 2, Math.max(box.width, 2 / scale), Math.max(box.height, 2 / scale));
   }
-  to.globalAlpha = 1;
-  to.strokeStyle = style.getPropertyValue("--back");
-  to.lineWidth = 2 / scale;
-  to.strokeRect(-view.x / view.k, -view.y / view.k, w / view.k, h / view.k);
+  return { boxes, frame: style.getPropertyValue("--back") };
 }
 
 /* ---- by hand -------------------------------------------------------------------------------- */
@@ -233,8 +263,8 @@ export function pointer(clicked) {
   const jump = (/** @type {PointerEvent} */ e) => {
     const { left, top, width } = map.getBoundingClientRect(), scale = Math.max(scene.width * MAP / Math.max(scene.width, scene.height), 1) / scene.width;
     if (!width) return;
-    view.x = stage.clientWidth / 2 - ((e.clientX - left) / scale) * view.k;
-    view.y = stage.clientHeight / 2 - ((e.clientY - top) / scale) * view.k;
+    view.x = wide / 2 - ((e.clientX - left) / scale) * view.k;
+    view.y = high / 2 - ((e.clientY - top) / scale) * view.k;
     move();
   };
   stage.addEventListener("pointerdown", (/** @type {PointerEvent} */ e) => {

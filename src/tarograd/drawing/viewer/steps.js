@@ -5,12 +5,16 @@ import { brief, flow, live, nameOf, seenAs, shareOf, slope, state, text, trace, 
 /** @typedef {import("./model.js").Line} Line */
 /** @typedef {import("./model.js").Part} Part */
 
+/** @type {string[]} For each node itself, or the closed box that hides it. */
+let shown = [];
+
 /** Each node or closed box forward, then backward. */
 export function planSteps() {
+  shown = trace.nodes.map((_, i) => seenAs(i));
   /** @type {Map<string, Part>} */
   const parts = new Map();
   trace.nodes.forEach((_, i) => {
-    const key = seenAs(i), part = parts.get(key) ?? { key, last: i, nodes: [] };
+    const key = shown[i], part = parts.get(key) ?? { key, last: i, nodes: [] };
     parts.set(key, part);
     part.last = i;
     part.nodes.push(i);
@@ -30,17 +34,16 @@ export const forwardSteps = () => state.steps.filter((s) => s.way === "forward")
 export function progress() {
   const done = new Set(state.steps.slice(0, state.step).map((s) => s.way + (s.part ? s.part.key : "")));
   const started = done.has("start");
-  const seen = trace.nodes.map((_, i) => seenAs(i));
-  const computed = trace.values.map(({ node }) => node === null || done.has(`forward${seen[node]}`));
+  const computed = trace.values.map(({ node }) => node === null || done.has(`forward${shown[node]}`));
   const returned = trace.values.map(() => started);
   for (const use of trace.uses) {
     if (use.gradient === null || !returned[use.value]) continue;
-    const key = seen[use.node], { node } = trace.values[use.value];
-    if (!done.has(`backward${key}`) && (node === null || key !== seen[node])) returned[use.value] = false;
+    const key = shown[use.node], { node } = trace.values[use.value];
+    if (!done.has(`backward${key}`) && (node === null || key !== shown[node])) returned[use.value] = false;
   }
   const share = (/** @type {Line} */ line) => {
     const [kind, ref] = line.target ?? ["out", 0];
-    return kind === "out" ? returned[line.value] : done.has(`backward${kind === "node" ? seen[ref] : `group${ref}`}`);
+    return kind === "out" ? returned[line.value] : done.has(`backward${kind === "node" ? shown[ref] : `group${ref}`}`);
   };
   return { computed, returned, share };
 }
