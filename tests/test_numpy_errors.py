@@ -123,6 +123,8 @@ MISTAKES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "the shapes (2, 3) and (3, 2) have to be equal",
     ),
     (lambda: np.pad(T, 1, mode="edge"), TypeError, "pad: mode='edge' has no rule; 'constant' has"),
+    (lambda: np.split(T, 2, axis=1), ValueError, "split: axis 1 of (2, 3) has no 2 equal parts"),
+    (lambda: np.roll(T, 1, axis=2), ValueError, "roll: axis=2 for the shape (2, 3)"),
     (lambda: np.pad(T, -1), ValueError, "pad: pad_width=-1: whole numbers from 0 up"),
     (lambda: np.pad(T, HALF), ValueError, "pad: pad_width=0.5: whole numbers from 0 up"),
     (lambda: np.pad(T, (1, 2, 3)), ValueError, "for the shape (2, 3): give one width, (before"),

@@ -150,6 +150,24 @@ CALLS: dict[Any, list[Call]] = {
         (lambda x: np.pad(x, ((1,), (2,))), (A,)),
         (lambda x: np.pad(x, 1), (np.array(0.7),)),
     ],
+    np.flip: [
+        (np.flip, (A,)),
+        (lambda x: np.flip(x, 1), (A,)),
+        (lambda x: np.flip(x, axis=(0, -1)), (STACKS,)),
+        (np.flip, (np.array(0.7),)),
+    ],
+    np.roll: [
+        (lambda x: np.roll(x, 2), (A,)),
+        (lambda x: np.roll(x, -4, axis=1), (A,)),
+        (lambda x: np.roll(x, (1, 2), axis=(0, -1)), (STACKS,)),
+        (lambda x: np.roll(x, 1, axis=(0, 1)), (A,)),
+        (lambda x: np.roll(x, (1, 2), axis=1), (A,)),
+    ],
+    np.split: [
+        (lambda x: np.split(x, 3, axis=1)[2], (A,)),
+        (lambda x: np.split(x, [1], axis=-1)[1] * np.split(x, [2], axis=1)[0], (A,)),
+        (lambda x: np.concatenate(np.split(x, [0, 2, 2])), (V,)),
+    ],
     np.where: [
         (lambda x: np.where(x > 0, x, 0.1 * x), (A,)),
         (lambda *xs: np.where(MASK, *xs), (A, V)),

@@ -21,11 +21,14 @@ from tarograd.numpy_shapes import (
     broadcast_to,
     concatenate,
     expand_dims,
+    flip,
     hstack,
     moveaxis,
     pad,
     ravel,
     reshape,
+    roll,
+    split,
     squeeze,
     stack,
     swapaxes,
@@ -99,6 +102,17 @@ def norm(x: Any, ord: float | str | None = None, axis: Axis = None, keepdims: bo
     squares = sum(x * x, axes, keepdims=keepdims)
     positive = squares > 0
     return where(positive, elementwise.sqrt(where(positive, squares, 1)), 0)
+
+
+def logaddexp(a: Any, b: Any) -> Any:
+    """log(exp(a) + exp(b)) without overflow, rounded beside the larger of a and b.
+
+    With a = 0 it is softplus.
+    """
+    given = arrays_of(a, b)
+    shape = np.broadcast_shapes(*(x.shape for x in given))
+    pair = stack([broadcast_to(x, shape) for x in given])
+    return reduction.logsumexp(pair, axis=(0,), keepdims=False)
 
 
 def where(condition: Any, x: Any, y: Any) -> Any:
@@ -255,6 +269,7 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.float_power: arithmetic.power,
     np.maximum: elementwise.maximum,
     np.minimum: elementwise.minimum,
+    np.logaddexp: logaddexp,
     np.matmul: matmul,
     np.greater: elementwise.greater,
     np.greater_equal: elementwise.greater_equal,
@@ -307,6 +322,9 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.vstack: vstack,
     np.hstack: hstack,
     np.pad: pad,
+    np.flip: flip,
+    np.roll: roll,
+    np.split: split,
     np.where: where,
     np.clip: clip,
     np.dot: dot,

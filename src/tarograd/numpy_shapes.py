@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,36 @@ def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
 
 def _listed(arrays: Sequence[Any]) -> str:
     return " and ".join(str(x.shape) for x in arrays)
+
+
+def flip(x: Any, axis: Axis = None) -> Any:
+    """The elements in reverse order along some axes, by default along all."""
+    turned = axes_of("flip", x, axis)
+    return x[tuple(slice(None, None, -1 if i in turned else None) for i in range(x.ndim))]
+
+
+def roll(x: Any, shift: int | Sequence[int], axis: Axis = None) -> Any:
+    """The elements moved on by `shift` places; those that fall off the end come in at the start."""
+    if axis is None:
+        return reshape(roll(ravel(x), int(np.sum(shift)), 0), x.shape)
+    axes = [axis] if isinstance(axis, int | np.integer) else list(axis)
+    for along, by in zip(*np.broadcast_arrays(axes, shift), strict=True):
+        (i,) = axes_of("roll", x, int(along))
+        places = (np.arange(x.shape[i]) - by) % max(x.shape[i], 1)
+        x = x[(slice(None),) * i + (places,)]
+    return x
+
+
+def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:
+    """Parts along an axis: so many equal ones, or those that begin at the given places."""
+    (i,) = axes_of("split", x, axis)
+    length, places = x.shape[i], indices_or_sections
+    if isinstance(places, int | np.integer):
+        if places < 1 or length % places:
+            raise ValueError(f"split: axis {axis} of {x.shape} has no {places} equal parts")
+        places = range(length // places, length, length // places)
+    ends = [0, *places, length]
+    return [x[(slice(None),) * i + (slice(a, b),)] for a, b in pairwise(ends)]
 
 
 def vstack(arrays: Sequence[Any]) -> Any:
