@@ -125,7 +125,7 @@ def _histogram(numbers: Array, low: float, high: float) -> list[int]:
         return []
     half = high / 2 - low / 2  # not high - low, which may overflow
     if not half:
-        return [numbers.size] + [0] * (BINS - 1)
+        return [numbers.size if i == BINS // 2 else 0 for i in range(BINS)]
     bounds = [2 * (low / 2 + half * (i - 0.5) / (BINS - 1)) for i in range(1, BINS)]
     above = [numbers.size, *(int(np.count_nonzero(numbers >= b)) for b in bounds), 0]
     return [a - b for a, b in pairwise(above)]

@@ -18,7 +18,8 @@ const EARLY = 300; // pixels around the window
 const FRAME = 8; // milliseconds of each frame for what comes near
 const SETTLE = 160; // milliseconds after which a moved picture is drawn sharp
 const MAP = 180; // pixels, the longer side of the map
-const READABLE = 0.7; // the scale in which a large picture is first shown
+const LEAST = 0.5; // the scale to which a picture is made small to be seen whole at first
+const READABLE = 0.7; // the scale in which a larger one is first shown
 
 export const view = { x: 0, y: 0, k: 1 };
 /** @type {import("./model.js").Scene} */
@@ -43,7 +44,7 @@ export function draw() {
   planSteps();
   state.step = Math.min(state.step, state.steps.length);
   whole = null;
-  if (first) measure(), aim(READABLE);
+  if (first) measure(), aim(true);
   build();
 }
 
@@ -155,9 +156,10 @@ export function move() {
   put();
 }
 
-/** The whole picture in the window, but no smaller than `least`: then its beginning. */
-function aim(least = 0.03) {
-  view.k = Math.min(1.6, Math.max(least, Math.min((wide - 40) / scene.width, (high - 40) / scene.height)));
+/** The whole picture in the window; at first, of one that is too large for that, its beginning. */
+function aim(first = false) {
+  const fitting = Math.max(0.03, Math.min((wide - 40) / scene.width, (high - 40) / scene.height));
+  view.k = first && fitting < LEAST ? READABLE : Math.min(1.6, fitting);
   view.x = Math.max(20, (wide - scene.width * view.k) / 2);
   view.y = Math.max(20, (high - scene.height * view.k) / 2);
 }
@@ -183,7 +185,7 @@ export function resized() {
   measure();
   if (w === wide && h === high) return;
   whole = null; // the pixels may have another size, too
-  if (!touched) aim(READABLE);
+  if (!touched) aim(true);
   else (view.x += (wide - w) / 2), (view.y += (high - h) / 2);
   put();
 }
