@@ -86,7 +86,7 @@ def test_moments_arrive_and_ctrl_c_ends_the_run_and_the_server(
     for page in (first, second):
         wait(page, "moments.length > 12")
         assert page.locator(".state").inner_text() == "● running"
-        assert page.evaluate("following")
+        assert page.evaluate("shown.following")
     steps = moments(first)
     assert steps == sorted(set(steps))
     assert {0, 1, 2, 5, 10} <= set(steps)
@@ -188,13 +188,13 @@ def test_time_by_mouse_and_by_keyboard(report: str, look: Open) -> None:
     box = slider.bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    middle = page.evaluate("at")
+    middle = page.evaluate("shown.at")
     assert 0.4 < middle / len(moments(page)) < 0.6
     assert f"Step {moments(page)[middle]} of" in (slider.get_attribute("aria-valuetext") or "")
     chart = page.locator(".chart").first.bounding_box()
     assert chart is not None
     page.mouse.click(chart["x"] + chart["width"] * 0.3, chart["y"] + 50)
-    assert 20 < moments(page)[page.evaluate("at")] < 50
+    assert 20 < moments(page)[page.evaluate("shown.at")] < 50
     images = page.locator(".graph image").evaluate_all("all => all.map((i) => i.href.baseVal)")
     page.keyboard.press("End")
     assert images != page.locator(".graph image").evaluate_all("a => a.map((i) => i.href.baseVal)")

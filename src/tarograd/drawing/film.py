@@ -17,7 +17,9 @@ from tarograd.drawing.numbers import plain
 from tarograd.drawing.place import labels_of
 from tarograd.drawing.trace import ROOT, Trace
 
-SCRIPTS = ("place.js", "scene.js", "calculus.js", "charts.js", "run.js")
+SCRIPTS = (
+    "place.js", "scene.js", "calculus.js", "charts.js", "recording.js", "panels.js", "run.js",
+)  # fmt: skip
 STYLES = ("page.css", "run.css")
 ROOM = 124.0  # of a label: numbers such as Σ ‖1.234e-05‖ come later if not at first
 EACH = 84.0  # of each number where there are up to three: -1.234e-05

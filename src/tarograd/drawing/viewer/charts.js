@@ -4,7 +4,7 @@ import { short } from "./calculus.js";
 
 const WIDTH = 560, HEIGHT = 210, LEFT = 52, RIGHT = 28, TOP = 10, BOTTOM = 30;
 
-/** Round numbers between two ends. */
+/** Round numbers between two ends. @param {number} low @param {number} high @param {number} count */
 function ticks(low, high, count) {
   const raw = (high - low) / count || 1, power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= raw) ?? 10 * power;
@@ -14,9 +14,9 @@ function ticks(low, high, count) {
 }
 
 /**
- * A chart. `lines` are {name, points: [[step, y], ...], kind}; `band` is [[step, low, high], ...].
+ * A chart. `points` are [[step, y], ...], `band` is [[step, low, high], ...].
  * Losses that differ by more than 50 times stand on a logarithmic axis.
- * @param {{lines: any[], band?: number[][], steps: number, top?: number|null, cursor: number|null,
+ * @param {{lines: {points: number[][], kind: string}[], band?: number[][], steps: number, top?: number|null, cursor: number|null,
  *   marks?: number[], pick: (step: number) => void}} about
  */
 export function chart({ lines, band = [], steps, top = null, cursor, marks = [], pick }) {
@@ -25,9 +25,9 @@ export function chart({ lines, band = [], steps, top = null, cursor, marks = [],
   const log = top === null && positive && Math.max(...all) / Math.min(...all) > 50;
   const high = top ?? (Math.max(...all, 0) * (log ? 1.3 : 1.05) || 1), low = log ? Math.min(...all) / 1.3 : 0;
   const last = Math.max(steps, 1);
-  const x = (step) => LEFT + (step / last) * (WIDTH - LEFT - RIGHT);
-  const place = (y) => (log ? Math.log(y / low) / Math.log(high / low) : (y - low) / (high - low));
-  const y = (value) => HEIGHT - BOTTOM - Math.max(0, Math.min(1, place(value))) * (HEIGHT - TOP - BOTTOM);
+  const x = (/** @type {number} */ step) => LEFT + (step / last) * (WIDTH - LEFT - RIGHT);
+  const place = (/** @type {number} */ y) => (log ? Math.log(y / low) / Math.log(high / low) : (y - low) / (high - low));
+  const y = (/** @type {number} */ value) => HEIGHT - BOTTOM - Math.max(0, Math.min(1, place(value))) * (HEIGHT - TOP - BOTTOM);
   const svg = make("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "chart", "aria-hidden": "true" });
   const exponents = log ? ticks(Math.log10(low), Math.log10(high), 4).filter(Number.isInteger) : [];
   const rows = log ? (exponents.length > 1 ? exponents.map((e) => 10 ** e) : [low * 1.3, Math.sqrt(low * high), high / 1.3]) : ticks(low, high, 4);
