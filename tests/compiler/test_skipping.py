@@ -82,6 +82,32 @@ def test_skipping_changes_no_bit(
     np.testing.assert_allclose(skipping[0], scaled @ w, atol=100 * np.finfo(dtype).eps * columns)
 
 
+@settings(deadline=None, max_examples=20)
+@given(
+    rows=st.sampled_from([64, 67, 100]),
+    columns=st.sampled_from([64, 65, 112, 131]),
+    outputs=st.sampled_from([2, 17, 18, 20, 33, 50]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    bits=st.sampled_from([128, 256, 512]),
+)
+def test_the_last_columns_of_a_gradient_have_the_same_bits_in_any_direction(
+    rows: int, columns: int, outputs: int, dtype: Any, bits: int
+) -> None:
+    x = strokes(rows, columns, 0.3)
+    rng = np.random.default_rng(2)
+    w, g = (rng.normal(size=(n, outputs)).astype(dtype) for n in (columns, rows))
+
+    def function(x: Any, w: Any, g: Any) -> Any:
+        return {"w": w - 0.1 * ((x.astype(w.dtype) / 255).T @ g)}
+
+    program = lower(trace(function, {"x": x, "w": w, "g": g}))
+    (dense,) = native(program, [x, w, g], bits)
+    (skipping,) = native(program, [x, w, g], bits, sparse=["x"])
+    np.testing.assert_array_equal(dense, skipping)
+    expected = w - 0.1 * ((x.astype(float) / 255).T @ g.astype(float))
+    np.testing.assert_allclose(dense, expected, atol=10 * rows * np.finfo(dtype).eps)
+
+
 def test_a_training_step_keeps_its_bits() -> None:
     images, labels = strokes(90, 28 * 28, 0.2).reshape(90, 28, 28), np.arange(90) % 10
     net = tg.nn.TwoLayerNet(784, 50, 10)

@@ -14,6 +14,7 @@ from typing import Any
 from tarograd.compiler.layout import lanes_of
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.elements import Elements, Place
+from tarograd.compiler.llvm.turn import Lines, turn
 from tarograd.compiler.llvm.words import (
     I64,
     accumulate,
@@ -26,10 +27,11 @@ from tarograd.compiler.llvm.words import (
     repeat,
     splat,
     type_of,
+    vector_type,
 )
 from tarograd.compiler.plan import Kernel
 from tarograd.compiler.program import Value
-from tarograd.ops import arithmetic, elementwise
+from tarograd.ops import arithmetic, elementwise, shape
 
 # The sums after one more term, from its number and the sums before.
 Body = Callable[[Any, list[Any]], list[Any]]
@@ -43,6 +45,7 @@ HEAVY = (
     arithmetic.power,
 )
 LONG = 64  # terms of a sum: while these are added, other things can be fetched
+ABREAST = range(4, 8)  # vectors side by side: enough that none waits for the one before it
 LARGE = 2**18  # bytes: a matrix that does not stay in the second cache beside others
 # Reads the element k, n of B, or as many as a vector has: (first k, first n, lanes).
 Reader = Callable[[Any, Any, int], Any]
@@ -55,6 +58,13 @@ def product_kernel(e: Elements, kernel: Kernel, target: Any) -> None:
     if 0 in v.shape:
         return
     wide = min(lanes_of(columns, e.plan.widest), target.bits // 8 // v.dtype.itemsize)
+    tail = columns % wide
+    if _suits_upright(e, v, tail, wide):
+        rest = _upright(e, v, wide, tail)
+        for first, height, bands in _bands(rest, target.tile_rows(1)):
+            band = rows - rest + first, height, bands
+            _tiles(e, kernel, band, (columns - tail, [lanes_of(tail, wide)], 1))
+        columns -= tail
     for left, vectors, parts in _parts(columns, wide, target.tile_vectors):
         most = v.attributes.get("height") or target.tile_rows(len(vectors))
         for top, height, bands in _bands(rows, most):
@@ -93,6 +103,51 @@ def _parts(columns: int, wide: int, most: int) -> list[tuple[int, list[int], int
         else:
             parts.append((first * wide, [wide] * count, times))
     return parts
+
+
+def _suits_upright(e: Elements, v: Value, tail: int, wide: int) -> bool:
+    """Whether a last vector would be mostly empty, and the columns of A lie in memory as rows."""
+    a, _, *visits = v.operands
+    turned = a.is_op(shape.transpose) and tuple(a.attributes["axes"]) == (1, 0)
+    if not turned or id(a) in e.plan.buffers or id(a.operands[0]) not in e.plan.buffers:
+        return False
+    fits = v.shape[0] >= ABREAST[0] * wide and a.shape[1] >= LONG
+    return 0 < tail <= wide // 4 and fits and not visits
+
+
+def _upright(e: Elements, v: Value, wide: int, tail: int) -> int:
+    """The last few columns, with rows of C in the lanes; gives the number of rows that are left."""
+    b, (a, c), (rows, columns) = e.b, v.operands, v.shape
+    abreast = min(ABREAST, key=lambda n: rows % (n * wide))
+    left = columns - tail
+    read_b, kind, lanes = reader(e, c), type_of(v.dtype), lanes_of(tail, wide)
+    upright, level = (on_the_stack(b, kind, abreast * wide * lanes) for _ in range(2))
+    with e.share.over(b, rows // (abreast * wide)) as number:
+        first = b.mul(number, index(abreast * wide))
+
+        def body(k: Any, sums: list[Any]) -> list[Any]:
+            places = [Place(b.add(first, index(t * wide)), wide) for t in range(abreast)]
+            found = [e.load(a.operands[0], [Place(k), place]) for place in places]
+            ones = [splat(b, read_b(k, index(left + j), 1), wide) for j in range(tail)]
+            terms = ((x, one) for x in found for one in ones)
+            return [fma(b, x, one, total) for (x, one), total in zip(terms, sums, strict=True)]
+
+        zero = constant(0.0, vector_type(kind, wide))
+        sums = accumulate(b, a.shape[1], 1, [zero] * (abreast * tail), body)
+        for i, total in enumerate(sums):
+            place = index((i // tail * lanes + i % tail) * wide)
+            b.store(total, b.gep(upright, [place], source_etype=kind), align=v.dtype.itemsize)
+        with loop(b, abreast) as t:
+            some = index(wide * lanes)
+            ends = [b.gep(x, [b.mul(t, some)], source_etype=kind) for x in (level, upright)]
+            turn(b, Lines(ends[0], index(lanes)), Lines(ends[1], index(wide)), kind, lanes, wide)
+        with loop(b, abreast * wide) as r:
+            places = [Place(b.add(first, r)), Place(index(left), lanes)]
+            place = b.gep(level, [b.mul(r, index(lanes))], source_etype=kind)
+            e.known.clear()
+            e.bind(v, places, e.read(v, place, lanes))
+            e.finish(places)
+    return rows % (abreast * wide)
 
 
 @dataclass

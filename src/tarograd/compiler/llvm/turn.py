@@ -1,4 +1,4 @@
-"""A matrix turned over in square blocks that fit into the registers."""
+"""Matrices turned over in square blocks that fit into the registers."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def turn_kernel(e: Elements, kernel: Kernel) -> None:
     with e.share.loop(b, columns, wide) as column, loop(b, rows, wide) as row:
         source = _lines(e, x, column, row)._replace(last=b.sub(index(columns - 1), column))
         target = _lines(e, v, row, column)._replace(last=b.sub(index(rows - 1), row))
-        _turn(b, target, source, type_of(v.dtype), wide, wide)
+        turn(b, target, source, type_of(v.dtype), wide, wide)
 
 
 def read_columns(e: Elements, v: Value, rows: Place) -> list[Any]:
     """Some rows of an array with short rows, as a vector for each column."""
     columns: list[Any] = []
     for wide, lines, room, places in _parts(e, v, rows):
-        _turn(e.b, room, lines, memory_type(v.dtype), rows.lanes, wide)
+        turn(e.b, room, lines, memory_type(v.dtype), rows.lanes, wide)
         columns += [e.read(v, place, rows.lanes) for place in places]
     return columns[: v.shape[1]]
 
@@ -62,10 +62,10 @@ def store_columns(e: Elements, v: Value, rows: Place, columns: list[Any]) -> Non
     for wide, lines, room, places in _parts(e, v, rows):
         for place, column in zip(places, rest, strict=False):
             e.write(v, place, column, rows.lanes)
-        _turn(e.b, lines, room, memory_type(v.dtype), wide, rows.lanes)
+        turn(e.b, lines, room, memory_type(v.dtype), wide, rows.lanes)
 
 
-class _Lines(NamedTuple):
+class Lines(NamedTuple):
     """Vectors in memory: the first one, elements from one to the next, the number of the last."""
 
     first: Any
@@ -73,24 +73,22 @@ class _Lines(NamedTuple):
     last: Any = index(CONFLICT)
 
 
-def _lines(e: Elements, v: Value, row: Any, column: Any) -> _Lines:
+def _lines(e: Elements, v: Value, row: Any, column: Any) -> Lines:
     """Those of an array, from an element on."""
-    return _Lines(e.pointer(v, [row, column]), index(e.plan.buffers[id(v)].strides[0]))
+    return Lines(e.pointer(v, [row, column]), index(e.plan.buffers[id(v)].strides[0]))
 
 
-def _parts(
-    e: Elements, v: Value, rows: Place
-) -> Iterator[tuple[int, _Lines, _Lines, Iterator[Any]]]:
+def _parts(e: Elements, v: Value, rows: Place) -> Iterator[tuple[int, Lines, Lines, Iterator[Any]]]:
     """For some columns at a time: how many, where they are, room for them turned over, and each."""
     kind, n = memory_type(v.dtype), rows.lanes
     wide = min(n, lanes_of(v.shape[1], SHORT))
     for left in range(0, v.shape[1], wide):
         room = on_the_stack(e.b, kind, n * wide)
         places = (e.b.gep(room, [index(j * n)], source_etype=kind) for j in range(wide))
-        yield wide, _lines(e, v, rows.first, index(left)), _Lines(room, index(n)), places
+        yield wide, _lines(e, v, rows.first, index(left)), Lines(room, index(n)), places
 
 
-def _turn(b: Any, target: _Lines, source: _Lines, kind: Any, height: int, width: int) -> None:
+def turn(b: Any, target: Lines, source: Lines, kind: Any, height: int, width: int) -> None:
     """Lines of `height` elements from as many lines of `width`: columns become rows.
 
     It is a function, because LLVM takes longer to translate this than most of a step. Lines behind
@@ -103,7 +101,7 @@ def _turn(b: Any, target: _Lines, source: _Lines, kind: Any, height: int, width:
         function = ir.Function(b.module, ir.FunctionType(ir.VoidType(), kinds), name)
         function.linkage = "internal"
         inner = ir.IRBuilder(function.append_basic_block("entry"))
-        to, given = _Lines(*function.args[:3]), _Lines(*function.args[3:])
+        to, given = Lines(*function.args[:3]), Lines(*function.args[3:])
         size = max(height, width)
         read = [
             inner.load(p, vector_type(kind, width), 1) for p in _each(inner, given, kind, height)
@@ -115,7 +113,7 @@ def _turn(b: Any, target: _Lines, source: _Lines, kind: Any, height: int, width:
     b.call(function, [*target, *source])
 
 
-def _each(b: Any, lines: _Lines, kind: Any, count: int) -> Iterator[Any]:
+def _each(b: Any, lines: Lines, kind: Any, count: int) -> Iterator[Any]:
     """The addresses of some lines."""
     for i in map(index, range(count)):
         i = b.select(b.icmp_unsigned("<", lines.last, i), lines.last, i)
