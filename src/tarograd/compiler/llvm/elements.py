@@ -94,7 +94,7 @@ class Elements:
         b, buffer = self.b, self.plan.buffers[id(v)]
         wide = [i for i, p in enumerate(places) if p.lanes > 1]
         if len(wide) == 1 and (buffer.strides[wide[0]] != 1 or self._may_overrun(v, places[-1])):
-            return self._one_by_one(v, places, wide[0])
+            return _lane_by_lane(self.load, self.b, v, places)
         if all(isinstance(p.first, ir.Constant) for p in places) and not wide:
             with b.goto_entry_block():  # the same for all elements: read once
                 return self.read(v, self.pointer(v, [p.first for p in places]))
@@ -112,20 +112,6 @@ class Elements:
     def _may_overrun(self, v: Value, last: Place) -> bool:
         """Whether a whole vector could reach beyond the rows of an array without padding."""
         return self.plan.buffers[id(v)].lanes == 1 and v.shape[-1] % last.lanes != 0
-
-    def _one_by_one(self, v: Value, places: Sequence[Place], axis: int) -> Any:
-        """A vector of elements that do not lie side by side; padding repeats the last one."""
-        b, n = self.b, places[axis].lanes
-        vector = ir.Constant(ir.VectorType(type_of(v.dtype), n), ir.Undefined)
-        last = index(v.shape[axis] - 1)
-        for lane in range(n):
-            i = b.add(places[axis].first, index(lane))
-            i = b.select(b.icmp_unsigned("<", i, last), i, last)
-            firsts = [p.first for p in places]
-            firsts[axis] = i
-            x = self.read(v, self.pointer(v, firsts))
-            vector = b.insert_element(vector, x, ir.Constant(I32, lane))
-        return vector
 
     def pointer(self, v: Value, places: Sequence[Any]) -> Any:
         """The address of one element."""
@@ -181,17 +167,17 @@ def _transpose(e: Elements, v: Value, places: list[Place]) -> Any:
     return e.at(v.operands[0], [places[axes.index(i)] for i in range(len(axes))])
 
 
-def _lane_by_lane(e: Elements, v: Value, places: list[Place]) -> Any:
+def _lane_by_lane(
+    element: Callable[[Value, list[Place]], Any], b: Any, v: Value, places: Sequence[Place]
+) -> Any:
     """A vector whose elements are found one after the other; padding repeats the last one."""
-    b, vector = e.b, None
     axis = next(i for i, p in enumerate(places) if p.lanes > 1)
     width, last = places[axis].lanes, index(v.shape[axis] - 1)
+    vector: Any = ir.Constant(ir.VectorType(type_of(v.dtype), width), ir.Undefined)
     for lane in range(width):
         i = b.add(places[axis].first, index(lane))
         i = b.select(b.icmp_unsigned("<", i, last), i, last)
-        one = e.at(v, [*places[:axis], Place(i), *places[axis + 1 :]])
-        if vector is None:
-            vector = ir.Constant(ir.VectorType(one.type, width), ir.Undefined)
+        one = element(v, [*places[:axis], Place(i), *places[axis + 1 :]])
         vector = b.insert_element(vector, one, ir.Constant(I32, lane))
     return vector
 
@@ -204,7 +190,7 @@ def _reshape(e: Elements, v: Value, places: list[Place]) -> Any:
         rest = iter(long)
         return e.at(x, [next(rest) if n != 1 else ONE for n in x.shape])
     if any(p.lanes > 1 for p in places):
-        return _lane_by_lane(e, v, places)
+        return _lane_by_lane(e.at, e.b, v, places)
     flat: Any = index(0)
     for place, n in zip(places, v.shape, strict=True):
         flat = b.add(b.mul(flat, index(n)), place.first)
@@ -220,7 +206,7 @@ def _index(e: Elements, v: Value, places: list[Place]) -> Any:
     x, *arrays = v.operands
     if any(p.lanes > 1 for p in places):
         if not is_rows(v) or places[0].lanes > 1:
-            return _lane_by_lane(e, v, places)
+            return _lane_by_lane(e.at, e.b, v, places)
         row = located(e, v, arrays, x.shape, [Place(p.first) for p in places])[0]
         return e.at(x, [row, *places[1:]])
     return e.at(x, located(e, v, arrays, x.shape, places))
