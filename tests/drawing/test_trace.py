@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections import defaultdict
+import struct
+from collections import Counter, defaultdict
+from fractions import Fraction
 from importlib.resources import files
 from typing import Any
 
@@ -11,8 +14,12 @@ import jsonschema
 import numpy as np
 import pytest
 from graphs import TWELVE, apple, branch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 import tarograd as tg
+from tarograd.drawing.labels import Labels, side
 from tarograd.drawing.numbers import short, summary
 from tarograd.drawing.trace import ROOT, Trace, Value
 from tarograd.graph import topological_order
@@ -223,6 +230,54 @@ def test_a_histogram_and_an_image_of_extremes(value: float) -> None:
     found = summary(np.array([[0.0, 1.0, value], [2.0, 3.0, -4.0]]))
     assert sum(found["histogram"]) == found["finite"]
     assert found["image"].startswith("iVBORw0KGgo")
+
+
+@given(
+    hnp.arrays(np.float32, st.integers(5, 300), elements=st.floats(-1e6, 1e6, width=32)),
+)
+def test_a_histogram_counts_what_is_nearest_to_each_of_its_places(array: Any) -> None:
+    counts, low, high = summary(array)["histogram"], float(array.min()), float(array.max())
+    if low == high:
+        assert counts == [0] * 6 + [array.size] + [0] * 5
+        return
+    span, half = Fraction(high) - Fraction(low), Fraction(1, 2)
+    places = [11 * (Fraction(float(x)) - Fraction(low)) / span for x in array]
+    near = 11 * Fraction(max(-low, high)) * Fraction(2) ** -23 / span  # what float32 can tell
+    clear = [p for p in places if abs(p % 1 - half) > near]
+    least = Counter(int(p + half) for p in clear)
+    assert sum(counts) == array.size
+    assert all(least[i] <= n <= least[i] + len(places) - len(clear) for i, n in enumerate(counts))
+
+
+def size_of_image(png: str) -> tuple[int, ...]:
+    return struct.unpack(">II", base64.b64decode(png)[16:24])
+
+
+def test_a_row_of_784_is_an_image_and_weights_are_one_whatever_their_width() -> None:
+    rows = np.arange(3 * 784.0).reshape(3, 784)
+    assert size_of_image(summary(rows)["image"]) == (28, 28)
+    assert size_of_image(summary(rows, weights=True)["image"]) == (28, 3)
+    net = tg.nn.Sequential(tg.nn.Affine(5, 64))
+    trace = tg.draw(net, np.ones((3, 5), np.float32)).trace
+    data = trace.json()
+    weights = next(v for v in trace.values if v.kind == "parameter" and v.array.ndim == 2)
+    value, table = data["values"][weights.id], Labels(trace)
+    for which, array in (("array", weights.array), ("gradient", weights.gradient)):
+        drawn = table.side(array, which == "gradient")
+        assert drawn is not None
+        for image in (data["arrays"][value[which]]["image"], drawn.image):
+            assert size_of_image(str(image)) == (22, 5)  # a pixel is the mean of three columns
+
+
+def test_a_view_of_the_same_numbers_is_described_as_if_it_stood_alone() -> None:
+    x = tg.Tensor(np.random.default_rng(0).normal(size=(4, 8, 8)), "x")
+    trace = tg.draw(np.sin(x.reshape(4, 64))).trace
+    table = Labels(trace)
+    shapes = set()
+    for value in trace.values:
+        shapes.add(value.array.shape)
+        assert table.side(value.array, False) == side(value.array.copy())
+    assert shapes == {(4, 8, 8), (4, 64)}
 
 
 def test_layers_functions_and_tensors_can_be_drawn() -> None:

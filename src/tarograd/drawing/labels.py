@@ -136,6 +136,7 @@ class Labels:
         self.trace = trace
         self._sides: dict[tuple[int, bool, bool], Side] = {}
         self._known: dict[Any, dict[str, Any]] = {}
+        self._weights = trace.weights()
 
     def side(self, array: Array | None, gradient: bool, total: bool = False) -> Side | None:
         """What is written of an array of the trace; None for one that was not computed."""
@@ -149,9 +150,10 @@ class Labels:
     def _summary(self, array: Array) -> dict[str, Any]:
         """The same for each view of the same numbers, such as those that Flatten gives."""
         if not array.flags.c_contiguous:
-            return summary(array)
+            return summary(array, id(array) in self._weights)
         at = array.__array_interface__["data"][0], array.size, array.dtype
-        self._known[at] = summary(array, self._known.get(at))
+        known = self._known.get(at)
+        self._known[at] = summary(array, id(array) in self._weights, known)
         return self._known[at]
 
     def value(self, value: int, group: int | None, branches: bool) -> Label:

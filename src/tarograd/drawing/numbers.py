@@ -55,11 +55,14 @@ def number(x: float | str) -> float:
     return float(x)
 
 
-def summary(array: Any, known: dict[str, Any] | None = None) -> dict[str, Any]:
+def summary(
+    array: Any, weights: bool = False, known: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """What a trace keeps of an array; at most `SMALL` true values, else an image and a histogram.
 
     Args:
         array: of any shape and dtype, also empty, 0-d or not finite.
+        weights: whether it belongs to a parameter: its matrix is one image, whatever its width.
         known: the summary of the same numbers in another shape, to save the time.
 
     Returns:
@@ -76,7 +79,7 @@ def summary(array: Any, known: dict[str, Any] | None = None) -> dict[str, Any]:
         found = known | {"shape": list(a.shape)}
         if "image" in known:
             scale = max(-(known["min"] or 0.0), known["max"] or 0.0)
-            found["image"] = _image(a, scale) if a.ndim > 1 else None
+            found["image"] = _image(a, scale, weights) if a.ndim > 1 else None
         return found
     # Copies of large arrays would take most of the time.
     numbers = a if a.dtype in (np.float32, np.float64) else a.astype(np.float64)
@@ -98,7 +101,7 @@ def summary(array: Any, known: dict[str, Any] | None = None) -> dict[str, Any]:
         found["data"] = [plain(x) for x in numbers.ravel()]
     if a.ndim and a.size > 4:
         found["histogram"] = _histogram(good, low, high)
-        found["image"] = _image(numbers, scale) if a.ndim > 1 else None
+        found["image"] = _image(numbers, scale, weights) if a.ndim > 1 else None
     return found
 
 
@@ -126,14 +129,17 @@ def _histogram(numbers: Array, low: float, high: float) -> list[int]:
     half = high / 2 - low / 2  # not high - low, which may overflow
     if not half:
         return [numbers.size if i == BINS // 2 else 0 for i in range(BINS)]
+    if half < max(1e-5 * max(-low, high), 1e-30):  # bounds between them would be rounded too much
+        numbers, low, half = numbers.astype(np.float64) - low, 0.0, (high - low) / 2
     bounds = [2 * (low / 2 + half * (i - 0.5) / (BINS - 1)) for i in range(1, BINS)]
     above = [numbers.size, *(int(np.count_nonzero(numbers >= b)) for b in bounds), 0]
     return [a - b for a, b in pairwise(above)]
 
 
-def _image(numbers: Array, scale: float) -> str:
-    """The array as a picture: rows that are square images show the first of them."""
-    first = numbers[0] if numbers.ndim > 2 or _square(numbers.shape[-1]) else numbers
+def _image(numbers: Array, scale: float, weights: bool) -> str:
+    """The array as a picture: of rows that are square images the first."""
+    rows = numbers.ndim > 2 or (_square(numbers.shape[-1]) and not weights)
+    first = numbers[0] if rows else numbers
     return _picture(_shrunk(_matrix(first)), scale)
 
 

@@ -171,7 +171,7 @@ class Trace:
 
     def json(self) -> dict[str, Any]:
         """The trace as JSON data; `viewer/trace.schema.json` describes it."""
-        arrays = _Arrays()
+        arrays = _Arrays(self.weights())
         values = [
             {
                 "kind": v.kind,
@@ -218,6 +218,12 @@ class Trace:
             "arrays": arrays.summaries,
         }
 
+    def weights(self) -> set[int]:
+        """The ids of the arrays that are a parameter, or a derivative by one."""
+        own = {v.id: v for v in self.values if v.kind == "parameter"}
+        shares = {id(u.gradient) for u in self.uses if u.value in own} if own else set()
+        return {id(a) for v in own.values() for a in (v.array, v.gradient)} | shares
+
     def events(self) -> list[dict[str, Any]]:
         """What happens, in order: each node forward; then backward, and where shares add up.
 
@@ -259,8 +265,9 @@ def no_collection() -> Iterator[None]:
 class _Arrays:
     """The table of arrays: each is summarized once, however many edges it stands on."""
 
-    def __init__(self) -> None:
+    def __init__(self, weights: set[int]) -> None:
         self.summaries: list[dict[str, Any]] = []
+        self._weights = weights
         self._places: dict[int, int] = {}
 
     def place(self, array: Array | None) -> int | None:
@@ -269,7 +276,7 @@ class _Arrays:
             return None
         if id(array) not in self._places:  # the trace keeps its arrays alive, so ids are unique
             self._places[id(array)] = len(self.summaries)
-            found = summary(array)
+            found = summary(array, id(array) in self._weights)
             if pictures := slices(array):
                 found["slices"] = pictures
             self.summaries.append(found)
