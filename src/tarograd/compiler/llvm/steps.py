@@ -17,7 +17,7 @@ from tarograd.compiler.program import Value
 
 LOOP, SHARED_LOOP = "tarograd_run", "tarograd_share"
 FED = ("batch", "step", "lr")  # the inputs that change from step to step
-NOTED = ("loss", "scores")
+NOTED = ("loss", "scores")  # the outputs, if they are the first, that are kept of each step
 
 
 @dataclass
