@@ -137,9 +137,8 @@ Examples:
 def train(context: click.Context, /, **options: Any) -> None:
     """Train a network on images of digits, or on your own.
 
-    The run's files are the best and the last state of the network, best.safetensors and
-    last.safetensors, history.csv, curve.png and run.json, and report.html: the run as a page to
-    look into. A run that was stopped can go on.
+    The run's files: the best and the last state of the network, history.csv, curve.png, run.json
+    and report.html, the run as a page. A run that was stopped can go on.
     """
     if options["steps"] is not None and options["epochs"] is not None:
         raise click.UsageError("--steps and --epochs: give one of the two")
