@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from tarograd.checking.bench import Bench
-from tarograd.checking.points import elsewhere, runs
+from tarograd.checking.points import elsewhere, nudged, runs
 from tarograd.checking.projection import moved, slopes
 from tarograd.checking.subject import Array, Values, rms
 
@@ -146,6 +146,8 @@ class Case:
             if attempt > 4:  # what is wrong may lie further out
                 values = {n: 2 * v if n in self.bench.leaves else v for n, v in values.items()}
             other = self.at(values, self.bench.draw + attempt % 2)
+            if other is None and attempt > 1:  # outside of its domain
+                other = self.at(nudged(self.bench), self.bench.draw + attempt % 2)
             if other is not None and np.any(other.n):
                 (telling if other.wrong.any() else silent).append(other)
             if len(telling) == 2 or (attempt == 4 and len(silent) > 3):

@@ -8,6 +8,7 @@ import numpy as np
 
 from tarograd.checking.case import Case
 from tarograd.checking.jacobians import matrices
+from tarograd.checking.points import unequal
 from tarograd.checking.report import Cause
 from tarograd.checking.subject import Array
 from tarograd.checking.transforms import Transform, transforms
@@ -56,6 +57,10 @@ def _of_upstream(case: Case) -> Cause | None:
 
         named = "wrong-axis" if kind == "transposed" else kind
         if case.fits(plain(case)) and _again(case, plain):
+            if kind == "transposed" and _reordered(case):
+                said = "the upstream gradient is read in the wrong order of its axes"
+                equals = "with unequal lengths, the gradient for an upstream gradient read so"
+                return _cause("layout", case.leaf, said, equals)
             said = f"the upstream gradient is used {words}"
             return _cause(named, case.leaf, said, f"the gradient for an upstream {words}")
         if shape != case.x.shape:
@@ -68,6 +73,22 @@ def _of_upstream(case: Case) -> Cause | None:
             said = f"backward runs {words}: as forward does, not against it"
             return _cause(named, case.leaf, said, f"the gradient of the function {words}")
     return None
+
+
+def _reordered(case: Case) -> bool:
+    """Whether an exchange of equal axes is a reshape where their lengths differ."""
+    if np.all(np.count_nonzero(case.numeric, axis=1) <= 1):
+        return False  # a leaf that is spread along an axis, the wrong one
+    for values in unequal(case.bench):
+        other = case.at(values)
+        shape = _shapes(other) if other is not None and other.whole else None
+        if other is None or shape is None or len(set(shape)) < min(2, len(shape)):
+            continue
+        for _, _, turn in transforms(shape, ("layout",)):
+            c = turn(other.c.reshape(shape)).reshape(-1)
+            if np.any(other.wrong) and other.fits((c @ other.numeric).reshape(other.x.shape)):
+                return True
+    return False
 
 
 def operand(case: Case) -> Cause | None:
@@ -164,6 +185,9 @@ def wrong_tensor(case: Case) -> Cause | None:
     """Another array of the same shape: input for output, one operand for the other."""
     if _cut_off(case):
         return None
+    factor = _multiplied_with(case)
+    if factor:
+        return factor
     swapped = _exchanged(case)
     if swapped:
         return swapped
@@ -176,6 +200,40 @@ def wrong_tensor(case: Case) -> Cause | None:
     if shape == case.x.shape and all(_inverse(o) for o in (case, *case.others)):
         return _taken(case, "the input in a formula that is meant for the output")
     return None
+
+
+def _multiplied_with(case: Case) -> Cause | None:
+    """A parameter whose claimed Jacobian is made of an input, and the numeric one is not."""
+    shape = _shapes(case)
+    if case.leaf in case.bench.subject.inputs or not case.others:
+        return None
+    for name in case.bench.subject.inputs:
+        x = case.bench.values[name]
+        if (
+            x.dtype.kind == "f"
+            and x.shape == shape
+            and all(_made_of(o, o.bench.values[name]) for o in (case, *case.others))
+        ):
+            return Cause(
+                "wrong-tensor",
+                case.leaf,
+                f"the upstream gradient is multiplied with {name} itself",
+                f"the claimed Jacobian is made of the elements of {name}, the numeric one is not, "
+                "here and at two other points",
+                f"multiply with what forward multiplies {case.leaf} with",
+                0.9,
+            )
+    return None
+
+
+def _made_of(case: Case, x: Array) -> bool:
+    given = matrices(case)
+    if given is None or len(given[0]) != x.size:
+        return False
+    a, n, tolerance = given
+    there, like = np.abs(a) > tolerance, np.abs(a - x.reshape(-1, 1)) <= tolerance
+    other = np.abs(a - n) > 100 * tolerance
+    return bool(np.all(like[there]) and there.any(axis=1).mean() > 0.9 and other[there].any())
 
 
 def _inverse(case: Case) -> bool:

@@ -204,12 +204,67 @@ def multiplier(case: Case) -> Cause | None:
         why = f"{pair[0]} is used in place of {pair[1]}"
         seen += f": it is {pair[0]} / {pair[1]}"
         return Cause("wrong-tensor", case.leaf, why, seen, f"use {pair[1]}", 0.8)
+    return _derivative(case, one, seen)
+
+
+def _derivative(case: Case, one: Case, seen: str) -> Cause | None:
+    """A wrong factor that is known to be a function of one array, or of one product."""
     source = _depends_on(case, one)
-    if source is None:
+    if source is not None:
+        why = f"the factor that comes from {source} is a wrong derivative"
+        seen += f"; it changes with the elements of {source} in the same places, and nothing else"
+    elif _own_column(case, one):
+        why = f"the derivative at what {case.leaf} is used in is wrong"
+        seen += "; the ratio of a column does not change when the other columns and weights do"
+    else:
         return None
-    why = f"the factor that comes from {source} is a wrong derivative"
-    seen += f"; it changes with the elements of {source} in the same places, and with nothing else"
     return Cause("formula", case.leaf, why, seen, "derive that factor again", 0.8)
+
+
+def _own_column(case: Case, one: Case) -> bool:
+    """Whether the ratio in a column of a weight or bias is a function of that column alone."""
+    values, inputs = one.bench.values, case.bench.subject.inputs
+    columns = one.x.shape[-1] if one.x.ndim else 0
+    if case.leaf in inputs or columns < 2:
+        return False
+    profile = _profile(one.n)
+    beside = {
+        n
+        for n in one.bench.leaves
+        if values[n].shape[-1:] == (columns,)
+        and (n == case.leaf or _along(Case(one.bench, n, one.c), profile))
+    }
+    before, changed = _safe_ratio(one).reshape(one.x.shape), False
+    for kept in (np.arange(columns) < columns // 2, np.arange(columns) % 2 == 0):
+        there = dict(values)
+        for n in one.bench.leaves:
+            if n not in inputs:
+                x, moved = values[n], 1.2 * values[n] + 0.1
+                there[n] = np.where(kept, x, moved) if n in beside else moved
+                there[n] = there[n].astype(x.dtype)
+        other = case.at(there)
+        if other is None:
+            return False
+        after = _safe_ratio(other).reshape(one.x.shape)
+        known = np.isfinite(before) & np.isfinite(after)
+        stays = np.abs(after - before) <= 1e-4 * np.abs(before) + 1e-6
+        if not known[..., kept].any() or not np.all(stays[..., kept][known[..., kept]]):
+            return False
+        changed |= bool(np.any(~stays[..., ~kept][known[..., ~kept]]))
+    return changed
+
+
+def _profile(n: Array) -> Array:
+    """What arrives at the columns, but for a factor."""
+    rows = n.reshape(-1, n.shape[-1])
+    row: Array = rows[np.argmax(np.abs(rows).sum(axis=1))]
+    return row / max(float(np.linalg.norm(row)), 1e-300)
+
+
+def _along(case: Case, profile: Array) -> bool:
+    """Whether the same arrives at another leaf: it is part of the same product and sum."""
+    rows = case.n.reshape(-1, profile.size)
+    return bool(np.all(np.abs(rows - np.outer(rows @ profile, profile)) <= 1e-6 * case.size))
 
 
 def _depends_on(case: Case, one: Case) -> str | None:

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from tarograd.checking.case import Case
-from tarograd.checking.jacobians import matrices
+from tarograd.checking.jacobians import chosen_by_leaf, matrices
 from tarograd.checking.report import Cause
 from tarograd.checking.subject import Array, Values
 
@@ -185,6 +185,8 @@ def lost_coupling(case: Case) -> Cause | None:
         return None
     patterns = [np.abs(o.claimed - o.numeric) > 1e-6 * o.size for o in (case, *case.others)]
     if any(p.shape == patterns[0].shape and np.any(p != patterns[0]) for p in patterns[1:]):
+        if not chosen_by_leaf(case):
+            return None  # indices or positions that are another input
         what = "pass on" if kinds[0] == "extra-term" else "block"
         return Cause(
             "mask",

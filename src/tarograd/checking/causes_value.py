@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tarograd.checking.case import Case
-from tarograd.checking.jacobians import matrices
+from tarograd.checking.jacobians import chosen_by_leaf, matrices
 from tarograd.checking.report import Cause
 from tarograd.checking.subject import Array
 
@@ -178,6 +178,8 @@ def piecewise(case: Case) -> Cause | None:
     enough = 0.1 if one else 0.3
     if not wrong or min(right, wrong) < 0.1 * (right + wrong) or changed < enough * (right + wrong):
         return None
+    if not chosen_by_leaf(case):
+        return None
     return Cause(
         "mask",
         case.leaf,
@@ -196,6 +198,9 @@ def displaced(case: Case) -> Cause | None:
     if len(given) < len(found) or case.bench.y.size < 2 or case.x.size < 4 or not case.others:
         return None
     moves = []
+    links = [[np.abs(m) > tolerance for m in (a, n)] for a, n, tolerance in given]
+    if any(np.shape(p) != np.shape(links[0]) or np.any(np.not_equal(p, links[0])) for p in links):
+        return None
     for a, n, tolerance in given:
         if np.any(np.abs(np.sort(a, axis=1) - np.sort(n, axis=1)) > 10 * tolerance):
             return None
