@@ -354,3 +354,23 @@ def test_a_constant_that_backward_leaves_out_is_told_as_one() -> None:
     report = tg.check_gradients(Loss(), 3 * X, np.array([0, 1, 2, 3, 0]))
     assert report.verdict == "wrong"
     assert "1e-7 in log(y + 1e-7)" in report.causes[0].fix
+
+
+def test_an_input_and_a_parameter_may_have_the_same_name() -> None:
+    class Gain:
+        def __init__(self, b: Any) -> None:
+            self.b = b
+
+        def forward(self, b: Any) -> Any:
+            self.x = b
+            return b * self.b
+
+        def backward(self, dout: Any) -> Any:
+            self.db = (dout * self.x).sum(axis=0)
+            return dout * self.b
+
+    report = tg.check_gradients(
+        Gain(np.array([1.0, -2.0, 0.5])), np.arange(6.0).reshape(2, 3) - 2.3
+    )
+    assert report.verdict == "right", str(report)
+    assert list(report.leaves) == ["b", "self.b"]

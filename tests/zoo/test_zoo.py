@@ -1,6 +1,6 @@
 """The checker's own mutation test: wrong operations are named, correct ones are not accused.
 
-A part of the zoo: one mistake of each number, and each correct operation under two of the nine
+A part of the zoo: one mistake of each kind, and each correct operation under two of the nine
 conditions, in turn. `python -m benchmarks.zoo` runs all of it.
 """
 
@@ -15,7 +15,7 @@ from zoo_ops import OPS
 from tarograd.checking import check_gradients
 
 BESIDE = {("sort", "ties")}  # where nearly all outputs lie on a kink, it says that it cannot tell
-ONE_OF_EACH = list({m.number: m for m in reversed(MISTAKES)}.values())
+ONE_OF_EACH = list({(m.number, m.note): m for m in reversed(MISTAKES)}.values())
 
 
 @pytest.mark.parametrize("mistake", ONE_OF_EACH, ids=lambda m: m.label)

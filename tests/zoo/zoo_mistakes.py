@@ -157,6 +157,17 @@ def unmasked(s: S, c: Any) -> Any:
     return c @ s.W.T
 
 
+def turned_round(s: S, c: Any) -> Any:
+    dz = c * (s.z <= 0)
+    keep(s, dW=s.x.T @ dz)
+    return dz @ s.W.T
+
+
+def with_momentum(s: S, c: Any) -> Any:
+    keep(s, dW=0.9 * getattr(s, "dW", 0) + s.x.T @ c, db=c.sum(axis=0))
+    return c @ s.W.T
+
+
 def einsum_attention(s: S, c: Any) -> Any:
     dp = c @ s.v.T
     dz = s.p * dp * (1 - s.p) / 2
@@ -247,6 +258,13 @@ MISTAKES: list[Mistake] = [
     wrong(19, o.CUMSUM, "shifted", **on(o.CUMSUM, x=lambda s, g, c: np.roll(g, 1, axis=1))),
     wrong(20, o.MOVE, "layout", **quick(lambda s, c: c.reshape(s.x.shape))),
     wrong(20, o.TRANSPOSE, "layout", **quick(lambda s, c: c.reshape(s.x.shape))),
+    wrong(
+        20,
+        o.SORT,
+        "layout",
+        "order",
+        **quick(lambda s, c: np.take_along_axis(c, np.argsort(s.x, axis=1), axis=1)),
+    ),
     wrong(21, o.SQUARE_SUM, "wrong-axis", **quick(lambda s, c: np.repeat(c[None], 4, axis=0))),
     wrong(21, o.SOFTMAX, "wrong-axis", **quick(lambda s, c: s.y * (c - (c * s.y).sum(axis=0)))),
     wrong(
@@ -303,7 +321,24 @@ MISTAKES: list[Mistake] = [
         "constant",
         **on(o.LAYER_NORM, x=lambda s, g, c: c * s.gamma / s.deviation),
     ),
+    wrong(
+        32,
+        o.BATCH_NORM,
+        "formula",
+        "power",
+        **on(
+            o.BATCH_NORM,
+            x=lambda s, g, c: g + 0.3 * s.h * (c * s.gamma * s.h).mean(axis=0) * s.deviation,
+        ),
+    ),
     wrong(33, o.NORMALIZE, "missing-term", **quick(lambda s, c: c / s.size)),
+    wrong(
+        33,
+        o.NORMALIZE,
+        "sign",
+        "added",
+        **quick(lambda s, c: (c + s.y * (c * s.y).sum(axis=-1, keepdims=True)) / s.size),
+    ),
     wrong(34, o.DECAYED, "missing-term", **on(o.DECAYED, W=lambda s, g, c: g - c * 0.3 * s.W)),
     wrong(
         34, o.DECAYED, "extra-term", "twice", **on(o.DECAYED, W=lambda s, g, c: g + c * 0.3 * s.W)
@@ -316,6 +351,8 @@ MISTAKES: list[Mistake] = [
     wrong(38, o.EMBEDDING, "overwrites", **quick(overwriting_embedding)),
     wrong(38, o.EMBEDDING, "overwrites", "add", **quick(overwriting_embedding_add)),
     wrong(39, o.RESIDUAL, "missing-term", **on(o.RESIDUAL, x=lambda s, g, c: g - c)),
+    wrong(39, o.RESIDUAL, "missing-term", "branch", **on(o.RESIDUAL, x=lambda s, g, c: c)),
+    wrong(40, o.RESIDUAL, "extra-term", "branch", **on(o.RESIDUAL, x=lambda s, g, c: 2 * g - c)),
     wrong(40, o.RESIDUAL, "extra-term", **on(o.RESIDUAL, x=lambda s, g, c: g + c)),
     wrong(41, o.LINEAR, "zero", **on(o.LINEAR, b=lambda s, g, c: 0 * g)),
     wrong(41, o.TANH, "zero", **quick(lambda s, c: 0 * c)),
@@ -324,6 +361,7 @@ MISTAKES: list[Mistake] = [
     wrong(43, o.HIDDEN, "mask", **quick(unmasked)),
     wrong(43, o.MAX_POOL, "mask", **quick(pool_everything)),
     wrong(43, o.DROPOUT, "mask", **quick(lambda s, c: c)),
+    wrong(44, o.HIDDEN, "mask", "inverted", **quick(turned_round)),
     wrong(44, o.RELU, "mask", "inverted", **quick(lambda s, c: c * (s.x <= 0))),
     wrong(45, o.LEAKY, "mask", **quick(lambda s, c: c * np.where(s.x > 0, 1, 0.2))),
     wrong(45, o.ELU, "mask formula", **quick(lambda s, c: c * np.where(s.x > 0, 1, 1.0))),
@@ -374,6 +412,7 @@ MISTAKES: list[Mistake] = [
     wrong(62, o.LINEAR, "mutates-parameter", "forward", forward=running),
     wrong(63, o.LINEAR, "stale-cache", forward=stale),
     wrong(64, o.LINEAR, "accumulates", **quick(accumulating)),
+    wrong(64, o.LINEAR, "accumulates", "momentum", **quick(with_momentum)),
     wrong(66, o.DROPOUT, "random-in-backward", **quick(redrawn)),
     wrong(67, o.DROPOUT, "nondeterministic", verdict="cannot tell", forward=drawn_afresh),
     wrong(68, o.BATCH_NORM, "missing-term formula", **quick(eval_mode)),
@@ -400,6 +439,7 @@ MISTAKES: list[Mistake] = [
     wrong(75, o.ROOT_OR_ZERO, "nonfinite-backward", **quick(unprotected)),
     wrong(77, o.SOFTPLUS, "upstream-ignored", **quick(lambda s, c: o.sigmoid(s.x))),
     wrong(77, o.CROSS_ENTROPY, "upstream-ignored", **on(o.CROSS_ENTROPY, x=lambda s, g, c: g / c)),
+    wrong(77, o.LOG_SOFTMAX, "upstream-ignored", "part", **quick(lambda s, c: c - np.exp(s.y))),
     wrong(78, o.SUM, "upstream-ignored", **quick(lambda s, c: np.full(s.x.shape, c.mean()))),
     wrong(
         80,

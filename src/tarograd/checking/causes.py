@@ -24,6 +24,7 @@ from tarograd.checking.causes_value import (
     mask,
     permuted,
     piecewise,
+    untransposed,
 )
 from tarograd.checking.causes_vanish import accumulated, vanishes
 from tarograd.checking.report import Cause
@@ -51,6 +52,7 @@ RULES: tuple[Rule, ...] = (  # the surest and cheapest first
     displaced,
     piecewise,
     direction,
+    untransposed,
     formula,
     paths,
     accumulated,

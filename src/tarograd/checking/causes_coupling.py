@@ -12,9 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from tarograd.checking.case import Case
-from tarograd.checking.causes_factor import near
+from tarograd.checking.causes_factor import hint, near
 from tarograd.checking.jacobians import matrices
-from tarograd.checking.points import batch_size, unused_size, with_batch
 from tarograd.checking.report import Cause
 from tarograd.checking.subject import Array
 
@@ -52,24 +51,18 @@ def coefficient(case: Case) -> Cause | None:
 
 
 def _scaled(case: Case, every: Array, what: str, points: str) -> Cause:
-    """A coefficient that is a number, one that follows the batch size, or a wrong formula."""
+    """A coefficient that is another number, or that depends on the values."""
     k = float(every[0])
-    if not all(near(float(f), k) for f in every):
+    if all(near(float(f), k) for f in every):
+        seen = f"it is {k:.6g} times as large as it should be, {points}"
+        why = f"{what} has a wrong constant factor" + hint(case, k)
+        fix = f"multiply that part by {1 / k:.6g}: a sum for a mean, or a power not derived?"
+    else:
         seen = f"it is there, with {every.min():.4g} to {every.max():.4g} times its coefficient, "
-        fix = "derive the coefficient of that part again: powers of the norm, what is averaged"
+        seen += points
         why = f"{what} has a wrong coefficient, which depends on the values"
-        return Cause("formula", case.leaf, why, seen + points, fix, 0.85)
-    seen = f"it is {k:.6g} times as large as it should be, {points}"
-    fix = f"multiply that part by {1 / k:.6g}: a sum for a mean, or a power that was not derived?"
-    size, other = batch_size(case.bench), unused_size(case.bench)
-    values = with_batch(case.bench, other)
-    larger = case.at(values) if values else None
-    moved = _coefficients(larger) if larger is not None else []
-    if moved and all(near(f / k, other / size) or near(f / k, size / other) for f in moved):
-        why = f"{what} has a factor that follows the batch size"
-        seen += f"; at batch {other} it is {moved[0]:.6g} times"
-        return Cause("scale-batch", case.leaf, why, seen, "a mean or a sum over the batch?", 0.9)
-    return Cause("scale", case.leaf, f"{what} has a wrong constant factor", seen, fix, 0.85)
+        fix = "derive the coefficient of that part again: powers of the norm, what is averaged"
+    return Cause("formula", case.leaf, why, seen, fix, 0.85)
 
 
 def _coefficients(case: Case) -> list[float]:
@@ -123,7 +116,8 @@ def _between(a: Array, n: Array, tolerance: float) -> float | None:
     left, right = u[:, 0] - n @ (inverse @ u[:, 0]), v[0] - (v[0] @ inverse) @ n
     strange = [bool(np.max(np.abs(rest)) > 1e-4) for rest in (left, right)]
     if any(strange):
-        return None if all(strange) else OTHER
+        known = not all(strange) and max(has, should) < min(a.shape)
+        return OTHER if known else None
     return float(1 + size[0] * (v[0] @ inverse @ u[:, 0]))
 
 

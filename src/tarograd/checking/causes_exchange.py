@@ -185,7 +185,7 @@ def wrong_tensor(case: Case) -> Cause | None:
     """Another array of the same shape: input for output, one operand for the other."""
     if _cut_off(case):
         return None
-    factor = _multiplied_with(case)
+    factor = _multiplied_with(case) or _passed_through(case)
     if factor:
         return factor
     swapped = _exchanged(case)
@@ -221,6 +221,31 @@ def _multiplied_with(case: Case) -> Cause | None:
                 f"the claimed Jacobian is made of the elements of {name}, the numeric one is not, "
                 "here and at two other points",
                 f"multiply with what forward multiplies {case.leaf} with",
+                0.9,
+            )
+    return None
+
+
+def _passed_through(case: Case) -> Cause | None:
+    """An input whose claimed gradient is dout @ V.T with a parameter V that forward changes."""
+    shape = _shapes(case)
+    if shape is None or case.leaf not in case.bench.subject.inputs or not case.others:
+        return None
+
+    def plain(o: Case, name: str) -> Array:
+        c = o.c.reshape(o.bench.outputs[0].shape)
+        return np.asarray(c @ o.bench.values[name].T)
+
+    for name in case.bench.leaves:
+        v = case.bench.values[name]
+        fits = v.ndim == 2 and v.shape == (case.x.shape[-1:] + shape[-1:])
+        if fits and all(o.fits(plain(o, name)) for o in (case, *case.others)):
+            return Cause(
+                "wrong-tensor",
+                case.leaf,
+                f"the upstream gradient goes back through {name} itself",
+                f"the claim is dout @ {name}.T, here and at two other points",
+                f"use what forward makes of {name}, and multiplies with",
                 0.9,
             )
     return None

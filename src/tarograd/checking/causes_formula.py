@@ -196,9 +196,10 @@ def multiplier(case: Case) -> Cause | None:
         return None
     seen = "for one sample analytic / numeric is the same under every upstream gradient, and "
     seen += f"varies with the values: from {np.nanmin(ratio):.4g} to {np.nanmax(ratio):.4g}"
-    if _along_the_input(case, one, ratio):
-        why = "the upstream gradient is right, but it is multiplied with another array than forward"
-        return Cause("wrong-tensor", case.leaf, why, seen, "use what forward multiplied with", 0.75)
+    taken = _other_factor(case, one)
+    if taken:
+        why = f"the upstream gradient is right, but it is multiplied with {taken}"
+        return Cause("wrong-tensor", case.leaf, why, seen, "use what forward multiplied with", 0.8)
     pair = _known_ratio(one, ratio)
     if pair:
         why = f"{pair[0]} is used in place of {pair[1]}"
@@ -313,25 +314,39 @@ def _fixed_ratio(case: Case, values: Values) -> tuple[Array, Case] | None:
     return np.where(known, first, np.nan), one
 
 
-def _along_the_input(case: Case, one: Case, ratio: Array) -> bool:
-    """Whether the ratio of a weight matrix varies only along the axis that meets the input.
+def _other_factor(case: Case, one: Case) -> str | None:
+    """For a weight and one sample: an input that only one of the two gradients is a product with.
 
-    It is that axis if for one sample the gradient is the input times something along it.
+    The gradient of a weight is an outer product of what it is multiplied with and what arrives.
     """
     if case.leaf in case.bench.subject.inputs or case.x.ndim != 2:
-        return False
-    along = [axis for axis in (0, 1) if _varies(ratio, axis)]
-    if len(along) != 1 or case.x.shape[0] == case.x.shape[1]:
-        return False
+        return None
     for n in case.bench.subject.inputs:
         x = one.bench.values[n].ravel()
-        if x.dtype.kind != "f" or x.size != case.x.shape[along[0]]:
-            continue
-        rows = np.moveaxis(one.n, along[0], 0)
-        times = np.outer(x, x @ rows / (x @ x))
-        if np.all(np.abs(rows - times) <= 10 * one.tolerance):
-            return True
-    return False
+        for axis in (0, 1):
+            if x.dtype.kind != "f" or x.size != case.x.shape[axis] or x.size < 2:
+                continue
+            claimed, numeric = (_times(g, x, axis, one.tolerance) for g in (one.a, one.n))
+            if claimed is None and numeric is None:
+                continue
+            if claimed is not None and numeric is not None:
+                return None
+            other = np.linalg.svd(one.a if claimed is None else one.n)
+            row = claimed if numeric is None else numeric
+            assert row is not None
+            arriving = other[2][0] if axis == 0 else other[0][:, 0]
+            alike = abs(float(row @ arriving)) >= (1 - 1e-6) * float(np.linalg.norm(row))
+            if other[1][1] <= 1e-6 * other[1][0] and alike:
+                return f"{n} itself" if numeric is None else f"another array than {n}"
+    return None
+
+
+def _times(gradient: Array, x: Array, axis: int, tolerance: float) -> Array | None:
+    """The other factor, if the gradient is x times something along an axis."""
+    rows = np.moveaxis(gradient, axis, 0)
+    other = x @ rows / (x @ x)
+    exact = np.all(np.abs(rows - np.outer(x, other)) <= 10 * tolerance)
+    return np.asarray(other) if exact else None
 
 
 def _known_ratio(case: Case, ratio: Array) -> tuple[str, str] | None:
@@ -349,9 +364,3 @@ def _known_ratio(case: Case, ratio: Array) -> tuple[str, str] | None:
         if seen.size > 1 and np.all(gaps <= 1e-6 * np.abs(seen)):
             return p, q
     return None
-
-
-def _varies(ratio: Array, axis: int) -> bool:
-    with np.errstate(all="ignore"):
-        spread = np.nanmax(ratio, axis=axis) - np.nanmin(ratio, axis=axis)
-    return bool(np.nanmax(spread) > 1e-5 * np.nanmax(np.abs(ratio)))

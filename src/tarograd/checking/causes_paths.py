@@ -82,7 +82,8 @@ def _points(case: Case) -> list[Case]:
     """The leaf at random points with few rows."""
     found: list[Case] = []
     for _ in range(2 * POINTS):
-        there = case.at(_few_rows(case, elsewhere(case.bench)))
+        start = elsewhere(case.bench)
+        there = case.at(_few_rows(case, start)) or case.at(_cut(case, start))
         if there is not None and np.any(there.wrong):
             found.append(there)
         if len(found) == POINTS:
@@ -99,6 +100,12 @@ def _few_rows(case: Case, values: Values) -> dict[str, Array]:
     few = dict(values if few is None else few)
     names = [n for n in case.bench.subject.inputs if few[n].ndim == 3]
     return {**few, **{n: few[n][:, :ROWS] for n in names}}
+
+
+def _cut(case: Case, values: Values) -> dict[str, Array]:
+    """The first rows of every input, where they have not equally many."""
+    inputs = case.bench.subject.inputs
+    return {n: v[:ROWS] if n in inputs and v.ndim == 2 else v for n, v in values.items()}
 
 
 def _explained(case: Case) -> dict[tuple[str, str], float]:

@@ -64,6 +64,9 @@ def _constant(case: Case) -> Cause | None:
     e = a - n
     skip = a.shape[0] == a.shape[1] and np.allclose(e, e[0, 0] * np.eye(len(e)), atol=tolerance)
     vary = [_stays(case, o, e, tolerance) for o in case.others]
+    if any(v is None for v in vary):  # it may depend on the others, and not on the leaf
+        moved = [case.at({**case.bench.values, case.leaf: o.x}) for o in case.others]
+        vary = [_stays(case, o, e, tolerance) if o and o.has_matrices else None for o in moved]
     if any(v is None for v in vary) or not (any(vary) or skip):
         return None
     if skip:
@@ -71,20 +74,9 @@ def _constant(case: Case) -> Cause | None:
         what = "the path straight through (a skip connection)"
         said = f"the difference is {k:.4g} times the upstream gradient"
         return _term("missing-term" if k < 0 else "extra-term", case, what, said)
-    follows = _follows_data(case, e, tolerance)
-    if follows == "numeric alone":
-        said = "the difference depends on the targets only, and the claim does not know them"
-        return _term("missing-term", case, "the term of the targets", said)
-    if follows:
-        return Cause(
-            "wrong-tensor",
-            case.leaf,
-            "what is subtracted for the targets is not what the loss uses (labels for one-hot?)",
-            "the difference depends on the targets only: it stays at other points, and changes "
-            "with other targets",
-            "turn the labels into one-hot rows before subtracting them",
-            0.8,
-        )
+    targets = _of_targets(case, e, tolerance)
+    if targets:
+        return targets
     name = _alone(case, e)
     said = "the difference of the Jacobians is constant, and there are points where it is all that "
     said += f"is left of the {'numeric' if name == 'missing-term' else 'claimed'} one"
@@ -124,6 +116,29 @@ def _stays(case: Case, other: Case, e: Array, tolerance: float) -> bool | None:
     return bool(np.any(np.abs(other.numeric - case.numeric)[rows] > 100 * tolerance))
 
 
+def _of_targets(case: Case, e: Array, tolerance: float) -> Cause | None:
+    """A difference that depends on labels, masks or indices only."""
+    follows = _follows_data(case, e, tolerance)
+    if follows == "numeric alone":
+        said = "the difference depends on the targets only, and the claim does not know them"
+        return _term("missing-term", case, "the term of the targets", said)
+    if follows == "turned":
+        why = "the term of the targets has the wrong sign"
+        said = "what other targets change in the claim is -1 times what they change in the function"
+        return Cause("sign", case.leaf, why, said, "subtract what was added", 0.9)
+    if not follows:
+        return None
+    return Cause(
+        "wrong-tensor",
+        case.leaf,
+        "what is subtracted for the targets is not what the loss uses (labels for one-hot?)",
+        "the difference depends on the targets only: it stays at other points, and changes "
+        "with other targets",
+        "turn the labels into one-hot rows before subtracting them",
+        0.8,
+    )
+
+
 def _follows_data(case: Case, e: Array, tolerance: float) -> str:
     """Whether the difference changes with inputs that are not differentiated, such as labels."""
     values = dict(case.bench.values)
@@ -137,8 +152,10 @@ def _follows_data(case: Case, e: Array, tolerance: float) -> str:
         return ""
     if not np.any(np.abs(other.claimed - other.numeric - e) > 10 * tolerance):
         return ""
-    stays = np.all(np.abs(other.claimed - case.claimed) <= tolerance)
-    return "numeric alone" if stays else "both"
+    claimed, numeric = other.claimed - case.claimed, other.numeric - case.numeric
+    if np.all(np.abs(claimed) <= tolerance):
+        return "numeric alone"
+    return "turned" if np.all(np.abs(claimed + numeric) <= 10 * tolerance) else "both"
 
 
 def other_use(case: Case) -> Cause | None:

@@ -140,6 +140,23 @@ def direction(case: Case) -> Cause | None:
     return None
 
 
+def untransposed(case: Case) -> Cause | None:
+    """Backward multiplies by the Jacobian where it should by its transpose."""
+    points = (case, *case.others)
+    if not case.others or any(o.bench.y.size != o.x.size or not o.has_matrices for o in points):
+        return None
+    if not all(np.all(np.abs(o.claimed - o.numeric.T) <= 10 * o.tolerance) for o in points):
+        return None
+    return Cause(
+        "transposed",
+        case.leaf,
+        "backward applies the matrix that forward applies, not its transpose",
+        "the claimed Jacobian is the transpose of the numeric one, at three random points",
+        "use the transpose: .T, or np.swapaxes",
+        0.85,
+    )
+
+
 def _coupled(case: Case) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     given = matrices(case)
     if given is None:
@@ -195,6 +212,8 @@ def displaced(case: Case) -> Cause | None:
     """For each output the right numbers stand in the wrong places."""
     found = [matrices(o) for o in (case, *case.others)]
     given = [g for g in found if g is not None]
+    if len({y.ndim for y in case.bench.outputs}) != 1 or case.left_out.any():
+        return None
     if len(given) < len(found) or case.bench.y.size < 2 or case.x.size < 4 or not case.others:
         return None
     moves = []
@@ -204,7 +223,7 @@ def displaced(case: Case) -> Cause | None:
     for a, n, tolerance in given:
         if np.any(np.abs(np.sort(a, axis=1) - np.sort(n, axis=1)) > 10 * tolerance):
             return None
-        moves.append(_moves(a, n, tolerance, case.x.shape))
+        moves.append(_moves(a, n, tolerance, case))
     if any(m is None or m != moves[0] for m in moves):
         return None
     name = "shifted" if moves[0] else "layout"
@@ -220,23 +239,37 @@ def displaced(case: Case) -> Cause | None:
     return Cause(name, case.leaf, why, f"{seen}, at three random points", fix, 0.8)
 
 
-def _moves(a: Array, n: Array, tolerance: float, shape: tuple[int, ...]) -> bool | None:
-    """Whether the numbers of each output are all moved alike; None if none are moved."""
-    telling = 0
-    for claimed, numeric in zip(a, n, strict=True):
-        if np.all(np.abs(claimed - numeric) <= 10 * tolerance):
-            continue
-        telling += 1
-        fits = np.abs(claimed - numeric[np.argmax(np.abs(numeric))]) <= 10 * tolerance
+def _moves(a: Array, n: Array, tolerance: float, case: Case) -> bool | None:
+    """Whether each output's numbers are moved alike, by a distance that grows with its index."""
+    shape, moves, places = case.x.shape, [], []
+    for claimed, numeric, place in zip(a, n, _places(case), strict=True):
         start = np.unravel_index(np.argmax(np.abs(numeric)), shape)
+        fits = np.abs(claimed - numeric[np.argmax(np.abs(numeric))]) <= 10 * tolerance
         ends = [np.unravel_index(i, shape) for i in np.flatnonzero(fits)]
-        moved = [
-            np.roll(numeric.reshape(shape), np.subtract(end, start), range(len(shape)))
-            for end in ends
+        distances = [np.subtract(end, start) for end in ends]
+        alike = [
+            d
+            for d in distances
+            if np.all(
+                np.abs(np.roll(numeric.reshape(shape), d, range(len(shape))).ravel() - claimed)
+                <= 10 * tolerance
+            )
         ]
-        if not any(np.all(np.abs(m.ravel() - claimed) <= 10 * tolerance) for m in moved):
+        if not alike:
             return False
-    return True if telling else None
+        moves.append(min(alike, key=lambda d: float(np.abs(d).sum())))
+        places.append(place)
+    if not np.any(moves):
+        return None
+    index = np.column_stack([np.ones(len(places)), np.array(places)])
+    by_index = np.linalg.lstsq(index, np.array(moves, float), rcond=None)[0]
+    return bool(np.all(np.abs(index @ by_index - moves) < 1e-6))
+
+
+def _places(case: Case) -> Array:
+    """The index of every output."""
+    shapes = [y.shape for y in case.bench.outputs]
+    return np.concatenate([np.argwhere(np.ones(shape)) for shape in shapes])
 
 
 def _turned(given: tuple[Array, Array, float] | None) -> bool:

@@ -38,6 +38,7 @@ SKETCHED = 100  # of a leaf with more elements a factor is looked for without th
 SMALL = 1e-4  # a relative mismatch that a small constant may have caused
 MOST_WORK = 3_000_000  # elements moved and outputs read in one step of a bisection
 SURE = 0.6  # with such a cause the other leaves need no long search: they may follow from it
+THOROUGH = 2  # leaves that get all experiments while no cause is known
 ELEMENTS = 4096  # up to so many elements are differentiated one by one
 
 
@@ -207,7 +208,8 @@ class Derivatives:
         gap = severity(self.report.leaves[leaf])
         if gap < SMALL and leaf not in self.probes.short():
             return sketched_cause(bench, leaf) or small_mismatch(leaf, gap)
-        cause = name_cause(case, not any(c.confidence > SURE for c in self.report.causes))
+        tried, named = len(self.report.causes), any(c.confidence > SURE for c in self.report.causes)
+        cause = name_cause(case, tried < THOROUGH and not named)
         return None if cause.name == "unclassified" and self.probes.causes else cause
 
     def _node(self, bench: Bench) -> Cause | None:

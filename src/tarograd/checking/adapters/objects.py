@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,7 @@ class ObjectSubject:
             self._returned = dict.fromkeys(self.arguments.floats)
         kept = {p: a for p, a in run.arrays.items() if discovery.get(run.layer, p) is a}
         found = list(discovery.by_hand(params)) or list(discovery.places(kept, run.layer))
+        found = [replace(p, name=self._beside_inputs(p.name)) for p in found]
         for place in found:
             array = discovery.get(run.layer, place.parameter)
             if not discovery.is_array(array):
@@ -118,6 +120,10 @@ class ObjectSubject:
         if not self.leaves:
             raise ValueError(self._nothing_found(returned, kept))
         self._note_the_rest(kept)
+
+    def _beside_inputs(self, name: str) -> str:
+        """The name of a parameter, which an argument of forward may have as well."""
+        return f"self.{name}" if name in self.inputs else name
 
     def _nothing_found(self, returned: Any, kept: Mapping[discovery.Path, Array]) -> str:
         if not self.arguments.floats and not kept:
@@ -167,7 +173,7 @@ class ObjectSubject:
     def _match_returned(self, returned: Any, layer: Any, rest: list[discovery.Path]) -> None:
         """Which leaf each thing that backward returned belongs to."""
         floats = self.arguments.floats
-        spare = [discovery.name_of(p) for p in rest]
+        spare = [self._beside_inputs(discovery.name_of(p)) for p in rest]
         if isinstance(returned, Mapping):
             for name in (*floats, *self._places, *spare):
                 for key in (name, *discovery.spellings(name)):
@@ -187,7 +193,7 @@ class ObjectSubject:
 
     def _claim(self, name: str, key: Any, rest: list[discovery.Path]) -> None:
         if name not in self.inputs and name not in self._places:
-            path = next(p for p in rest if discovery.name_of(p) == name)
+            path = next(p for p in rest if self._beside_inputs(discovery.name_of(p)) == name)
             self.values[name] = np.array(self._held[path], self.dtype)
             self._places[name] = discovery.Place(name, path, ())
         if name in self.inputs and self.values[name].dtype.kind != "f":
