@@ -22,6 +22,7 @@ from unittest import mock
 
 import tarograd as tg
 from benchmarks.problem import BATCH, CLASSES, HIDDEN, LEARNING_RATE, PIXELS
+from tarograd.training.fit import Run
 from tarograd.training.recorder import Recorder
 
 STEPS, ROUNDS = (10_000, 40_000), 7  # of the textbook; and enough to be watched for a while
@@ -80,7 +81,7 @@ def timed(kind: str, data: tg.data.Dataset, steps: int) -> tuple[float, float, f
     with (
         tempfile.TemporaryDirectory() as folder,
         mock.patch.object(sys.modules["tarograd.training.fit"], "Recorder", build),
-        mock.patch.object(tg.nn.Network, "accuracy", return_value=0.5),
+        mock.patch.object(Run, "_accuracy", return_value=0.5),
     ):
         net = tg.nn.TwoLayerNet(PIXELS, HIDDEN, CLASSES)
         tg.fit(
