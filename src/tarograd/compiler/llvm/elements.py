@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tarograd.compiler.llvm import functions
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.alike import Spot
 from tarograd.compiler.llvm.keys import is_rows, located
@@ -15,6 +16,7 @@ from tarograd.compiler.llvm.words import (
     I8,
     I32,
     below,
+    called,
     constant,
     index,
     memory_type,
@@ -29,7 +31,7 @@ from tarograd.compiler.program import Value
 from tarograd.compiler.skipping import nonzero
 from tarograd.compiler.trace import Untraceable
 from tarograd.graph import Primitive
-from tarograd.ops import shape
+from tarograd.ops import elementwise, shape
 
 
 @dataclass
@@ -43,6 +45,7 @@ class Elements:
         known: elements that have been computed here, by value and index.
         share: which part of the work the emitted function does.
         kernel: the one that is being emitted.
+        often: whether an operation stands in a block many times.
     """
 
     b: Any
@@ -51,6 +54,7 @@ class Elements:
     share: Share
     known: dict[Any, Any] = field(default_factory=dict)
     kernel: Kernel | None = None
+    often: bool = False
 
     def at(self, v: Value, places: Sequence[Place]) -> Any:
         """The element, or the vector of elements, of a value at an index."""
@@ -83,7 +87,10 @@ class Elements:
         arguments = [
             self.at(x, _repeated(places, x, v)) if isinstance(x, Value) else x for x in v.inputs
         ]
-        return EMITTERS[v.primitive](self.b, v, unified(self.b, v, arguments))
+        given = unified(self.b, v, arguments)
+        if self.often and v.is_op(elementwise.exp):
+            return called(self.b, functions.exp, given[0])
+        return EMITTERS[v.primitive](self.b, v, given)
 
     def _mine(self, v: Value) -> bool:
         """Whether the kernel that is being emitted computes it."""

@@ -160,6 +160,7 @@ def _rows(e: Elements, kernel: Kernel) -> None:
     The last vector may overlap the one before it, and computes some rows once more.
     """
     b, (rows, columns) = e.b, kernel.shape
+    e.often = True
     n = 1 << min(rows, e.plan.widest).bit_length() - 1
     with e.share.over(b, -(-rows // n)) as i:
         first, last = b.mul(i, index(n)), index(rows - n)

@@ -380,6 +380,10 @@ class IRBuilder:
         """Return."""
         self.block.end = "ret void"
 
+    def ret(self, x: Value) -> None:
+        """Return a value."""
+        self.block.end = f"ret {x.type} {x.name}"
+
     def append_basic_block(self, name: str = "block") -> Block:
         """Start a block behind the others."""
         return self.block.function.append_basic_block(name)

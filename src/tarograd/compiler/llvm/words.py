@@ -121,6 +121,18 @@ def call(b: Any, name: str, *arguments: Any) -> Any:
     return b.call(function, arguments)
 
 
+def called(b: Any, function: Callable[[Any, Any], Any], x: Any) -> Any:
+    """What a function of one vector computes, by a call: LLVM translates it only once."""
+    name = f"{function.__name__}_{lanes(x)}_{element(x)}"
+    known = b.module.globals.get(name)
+    if known is None:
+        known = ir.Function(b.module, ir.FunctionType(x.type, [x.type]), name)
+        known.linkage = "internal"
+        inner = ir.IRBuilder(known.append_basic_block("entry"))
+        inner.ret(function(inner, known.args[0]))
+    return b.call(known, [x])
+
+
 def fma(b: Any, x: Any, y: Any, z: Any) -> Any:
     """X y + z, in one rounding where the processor can."""
     return call(b, "fmuladd", x, y, z)
