@@ -13,6 +13,7 @@ from tarograd.checking.causes import name_cause
 from tarograd.checking.decision import RIGHT, UNKNOWN, WRONG, Judgement, judge, random_direction
 from tarograd.checking.large import (
     culprits,
+    lone_cause,
     sampled_cause,
     severity,
     sketched_cause,
@@ -37,6 +38,7 @@ APPROXIMATION = 5e-7  # a smaller relative mismatch may be meant
 SKETCHED = 100  # of a leaf with more elements a factor is looked for without them
 SMALL = 1e-4  # a relative mismatch that a small constant may have caused
 MOST_WORK = 3_000_000  # elements moved and outputs read in one step of a bisection
+MOST_CASE = 1e8  # elements moved and read in differentiating all of a leaf once
 SURE = 0.6  # with such a cause the other leaves need no long search: they may follow from it
 THOROUGH = 2  # leaves that get all experiments while no cause is known
 ELEMENTS = 4096  # up to so many elements are differentiated one by one
@@ -161,7 +163,7 @@ class Derivatives:
         most = {"quick": 4, "default": 12}.get(self.mode, 256)
         if wrong:
             most = ELEMENTS if x.size <= ELEMENTS else 64
-        elif self.mode == "quick":  # the projection has judged; these are for the eye
+        if wrong or self.mode == "quick":  # the projection has judged; these are for the eye
             work = bench.y.size + sum(v.size for v in bench.values.values())
         most = min(most, int((1e7 if wrong else 1e6 if self.mode == "quick" else 5e6) / work))
         if bench.y.size == 1 and self.mode == "default" and x.size <= ELEMENTS:
@@ -192,8 +194,9 @@ class Derivatives:
             return None
         named, size = self._node(bench), bench.values[leaf].size
         if named is None and size > SKETCHED:
-            named = sketched_cause(bench, leaf)
-        if named is None and size > ELEMENTS:
+            named = sketched_cause(bench, leaf) or lone_cause(bench, leaf)
+        work = size * (bench.y.size + sum(v.size for v in bench.values.values()))
+        if named is None and (size > ELEMENTS or work > MOST_CASE):
             named = sampled_cause(self.report.leaves[leaf])
         return named or self._by_elements(bench, leaf)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from tarograd.checking.bench import Bench
-from tarograd.checking.case import Case
+from tarograd.checking.case import Case, columns
 from tarograd.checking.causes_factor import scale, zero
-from tarograd.checking.points import runs
+from tarograd.checking.decision import RIGHT, judge, random_direction
+from tarograd.checking.points import elsewhere, runs
 from tarograd.checking.projection import slopes
 from tarograd.checking.report import Cause, LeafReport
 from tarograd.checking.subject import Array, Values, rms
@@ -76,6 +77,37 @@ def sketched_cause(bench: Bench, leaf: str) -> Cause | None:
     """What needs no single elements: nothing arrives, or one factor, a sign, a batch size."""
     case = Sketch(bench, leaf)
     return (zero(case) or scale(case)) if np.all(np.isfinite(case.a)) else None
+
+
+def lone_cause(bench: Bench, leaf: str) -> Cause | None:
+    """A few elements that are wrong, if without them all others are right, here and elsewhere."""
+    block, c = culprits(bench, leaf), bench.upstream()
+    other = runs(bench, elsewhere(bench))
+    for there in (bench, other, other):
+        if there is None:
+            return None
+        direction = random_direction(there, (leaf,))
+        direction[leaf].reshape(-1)[block] = 0
+        if judge(there, direction, there.upstream()).verdict != RIGHT:
+            return None
+    matrix, bars, _ = columns(bench, leaf, block, c)
+    n = c @ matrix if matrix.shape[0] == bench.y.size else matrix[0]
+    a = bench.gradients(c)[leaf].reshape(-1)[block]
+    wrong = np.abs(a - n) > 1e-7 * np.abs(n) + 20 * bars
+    shape = bench.values[leaf].shape
+    indices = [list(map(int, np.unravel_index(i, shape))) for i in block[wrong]]
+    if not indices:
+        return None
+    shown = ", ".join(f"{x:.6g} for {y:.6g}" for x, y in zip(a[wrong], n[wrong], strict=True))
+    return Cause(
+        "slice",
+        leaf,
+        f"only {', '.join(f'element {i}' for i in indices)} of {leaf} is wrong",
+        f"it is {shown}; without it all is right along random directions, here and at another "
+        "point",
+        "look at the bounds of the loop or slice that fills it",
+        0.9,
+    )
 
 
 def sampled_cause(found: LeafReport) -> Cause:
