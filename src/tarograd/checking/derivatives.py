@@ -40,6 +40,7 @@ SMALL = 1e-4  # a relative mismatch that a small constant may have caused
 MOST_WORK = 3_000_000  # elements moved and outputs read in one step of a bisection
 MOST_CASE = 1e8  # elements moved and read in differentiating all of a leaf once
 SURE = 0.6  # with such a cause the other leaves need no long search: they may follow from it
+ROUNDED = 1e-2  # a larger mismatch is not the rounding of a short dtype
 THOROUGH = 2  # leaves that get all experiments while no cause is known
 ELEMENTS = 4096  # up to so many elements are differentiated one by one
 
@@ -239,7 +240,7 @@ class Derivatives:
         gap = severity(found)
         if found.verdict == UNKNOWN:
             return
-        if found.name in short:
+        if found.name in short and found.error < ROUNDED:
             cause = Cause(
                 "downcast",
                 found.name,
