@@ -318,3 +318,16 @@ def test_a_long_computation_is_folded_into_parts_that_add_up() -> None:
     assert sum(g.size for g in parts) == len(trace.nodes) == 1000
     total = sum(number(g.enters[0]) for g in parts if 0 in g.enters)
     assert total == pytest.approx(sum(1.001**k for k in range(501)), rel=1e-9)
+
+
+def test_an_array_given_to_a_network_enters_from_outside_without_a_derivative() -> None:
+    images = np.ones((2, 2, 2), np.uint8)
+    for net in (
+        tg.nn.TwoLayerNet(4, 3, 2),
+        tg.nn.Sequential(tg.nn.Sequential(tg.nn.Affine(4, 2))),
+    ):
+        picture = tg.draw(net.objective(images, np.array([0, 1])))
+        x = by_name(picture.trace)["x"]
+        assert (x.kind, x.home, x.gradient) == ("constant", ROOT, None)
+        np.testing.assert_allclose(x.array, images / 255)
+        assert "\nx ──" in "\n" + str(picture)

@@ -136,8 +136,8 @@ class _Recorder:
         alone = replay is not None and base == ROOT and node.group in lonely
         around = self.trace.groups[group].parent if alone else group
         for value in inputs:
-            kind = self.trace.values[value].kind
-            if kind in ("constant", "parameter"):
+            kind, name = self.trace.values[value].kind, self.trace.values[value].name
+            if kind == "parameter" or (kind == "constant" and name is None):
                 at = around if kind == "constant" else self.trace.groups[group].parent
                 self.anchors.setdefault(value, []).append(at)
         if replay is None:
@@ -216,7 +216,7 @@ class _Recorder:
         return at
 
     def settle(self) -> None:
-        """Put each leaf where it is drawn: a parameter beside its layer, a constant inside."""
+        """Put each leaf where it is drawn: a parameter beside its layer, most constants inside."""
         for value, anchors in self.anchors.items():
             self.trace.values[value].home = reduce(self.trace.common, anchors)
 

@@ -56,8 +56,15 @@ class Network(Layer):
 
     def __call__(self, *inputs: Any) -> Any:
         """Compute and record; an array as the first input is read like that of `predict`."""
-        first = [constant(self.read(x)) for x in inputs[:1]]
+        first = [self._input(x) for x in inputs[:1]]
         return super().__call__(*first, *inputs[1:])
+
+    def _input(self, x: Any) -> Tensor:
+        """What the network is given, as a Tensor; an array is called x in drawings."""
+        tensor = constant(self.read(x))
+        if not isinstance(x, Tensor):
+            tensor.name = "x"
+        return tensor
 
     def objective(self, x: Any, t: Any) -> Tensor:
         """The loss of the scores for `x` against the targets `t`, recorded."""
