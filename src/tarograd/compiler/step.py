@@ -103,14 +103,13 @@ def step_program(recipe: Recipe, batch_size: int) -> Program:
     return _traced(recipe, step, data, state)
 
 
-def scores_program(recipe: Recipe, images: Array, rows: int) -> Program:
+def scores_program(recipe: Recipe, rows: int) -> Program:
     """Trace the scores of some of the images, as `network.predict` gives them.
 
     Its inputs are the images, the indices of those that are asked for, and the parameters.
 
     Args:
-        recipe: of the training step.
-        images: which; the same program serves others of the same shape.
+        recipe: of the training step. The same program serves other images of the same shape.
         rows: how many are asked for at a time.
 
     Raises:
@@ -119,10 +118,9 @@ def scores_program(recipe: Recipe, images: Array, rows: int) -> Program:
     Example:
         >>> import tarograd as tg
         >>> net = tg.nn.TwoLayerNet(4, 3, 2)
-        >>> images = np.zeros((5, 4), np.uint8)
         >>> recipe = Recipe(net, net.criterion, tg.optim.SGD(net.parameters()),
-        ...                 images, np.zeros(5, int))
-        >>> program = scores_program(recipe, images, rows=3)
+        ...                 np.zeros((5, 4), np.uint8), np.zeros(5, int))
+        >>> program = scores_program(recipe, rows=3)
         >>> list(program.inputs), program.outputs["scores"].shape
         (['images', 'batch', 'w1', 'b1', 'w2', 'b2'], (3, 2))
     """
@@ -131,7 +129,8 @@ def scores_program(recipe: Recipe, images: Array, rows: int) -> Program:
         with context(training=False):
             return {"scores": recipe.network(_read(recipe, images[batch]))}
 
-    return _traced(recipe, scores, {"images": images, "batch": np.zeros(rows, np.int64)}, {})
+    data = {"images": recipe.images, "batch": np.zeros(rows, np.int64)}
+    return _traced(recipe, scores, data, {})
 
 
 def _traced(

@@ -11,7 +11,6 @@ from tarograd.compiler import Recipe, Untraceable, scores_program
 from tarograd.compiler.compare import refuse, unequal
 from tarograd.compiler.lower import lower
 from tarograd.data import Split
-from tarograd.graph import Array
 from tarograd.nn import Network
 from tarograd.nn.models import CHUNK
 
@@ -51,11 +50,12 @@ class Scorer:
         if len(recipe.images) < CHUNK:
             raise Untraceable(f"fewer than {CHUNK} images")
         self.recipe = recipe
-        self.program = lower(scores_program(recipe, recipe.images, CHUNK))
-        self.native = self._native({"images": recipe.images}, sparse, threads > 1)
+        self.program = lower(scores_program(recipe, CHUNK))
+        self.native = self._native(sparse, threads > 1)
         self._checked = False
 
-    def _native(self, external: dict[str, Array], sparse: Collection[str], shared: bool) -> Any:
+    def _native(self, sparse: Collection[str], shared: bool) -> Any:
+        external = {"images": self.recipe.images}
         try:
             from tarograd.compiler.llvm.native import Native
 
