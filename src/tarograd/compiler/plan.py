@@ -215,7 +215,8 @@ class Plan:
                 return True
             if not self.is_computed(x) and not any(y.primitive for y, _ in self.sources(x)):
                 return True
-            kept = len(x.shape) == len(reader.shape) or reader.primitive is shape.reshape
+            kept = len(x.shape) == len(reader.shape) or reader.is_op(shape.reshape)
+            kept = kept or _sums_rows(reader)
             if x.shape not in shapes or not kept or x.shape[0] != rows:
                 return False
             if self.is_computed(x):

@@ -64,11 +64,11 @@ class Surroundings:
                 return name
         return None
 
-    def dice(self) -> list[str]:
+    def dice(self) -> list[Any]:
         """The states of the random numbers that the function could draw outside of the graph."""
-        found = [g.bit_generator.state for g in self.generators]
-        old = np.random.get_state()  # noqa: NPY002  # where the old functions draw from
-        return [repr(state) for state in (old, random.getstate(), *found)]
+        found = [repr(g.bit_generator.state) for g in self.generators]
+        old: Any = np.random.get_state()  # noqa: NPY002  # where the old functions draw from
+        return [old[1].tobytes(), old[2:], random.getstate(), *found]
 
     def add(self, leaf: Tensor) -> None:
         """A Tensor that the function was found to use."""

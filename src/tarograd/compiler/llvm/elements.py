@@ -14,12 +14,13 @@ from tarograd.compiler.llvm.operations import EMITTERS, unified
 from tarograd.compiler.llvm.share import Share
 from tarograd.compiler.llvm.words import (
     I8,
-    I32,
     below,
     called,
     constant,
     index,
+    loop,
     memory_type,
+    on_the_stack,
     shaped,
     splat,
     type_of,
@@ -101,7 +102,7 @@ class Elements:
         b, buffer = self.b, self.plan.buffers[id(v)]
         wide = [i for i, p in enumerate(places) if p.lanes > 1]
         if len(wide) == 1 and (buffer.strides[wide[0]] != 1 or self._may_overrun(v, places[-1])):
-            return _lane_by_lane(self.load, self.b, v, places)
+            return _lane_by_lane(self, self.load, v, places)
         if all(isinstance(p.first, ir.Constant) for p in places) and not wide:
             with b.goto_entry_block():  # the same for all elements: read once
                 return self.read(v, self.pointer(v, [p.first for p in places]))
@@ -175,18 +176,19 @@ def _transpose(e: Elements, v: Value, places: list[Place]) -> Any:
 
 
 def _lane_by_lane(
-    element: Callable[[Value, list[Place]], Any], b: Any, v: Value, places: Sequence[Place]
+    e: Elements, element: Callable[[Value, list[Place]], Any], v: Value, places: Sequence[Place]
 ) -> Any:
     """A vector whose elements are found one after the other; padding repeats the last one."""
+    b, kind = e.b, memory_type(v.dtype)
     axis = next(i for i, p in enumerate(places) if p.lanes > 1)
     width, last = places[axis].lanes, index(v.shape[axis] - 1)
-    vector: Any = ir.Constant(ir.VectorType(type_of(v.dtype), width), ir.Undefined)
-    for lane in range(width):
-        i = b.add(places[axis].first, index(lane))
+    room = on_the_stack(b, kind, width)
+    with loop(b, width) as lane:
+        i = b.add(places[axis].first, lane)
         i = b.select(b.icmp_unsigned("<", i, last), i, last)
         one = element(v, [*places[:axis], Place(i), *places[axis + 1 :]])
-        vector = b.insert_element(vector, one, ir.Constant(I32, lane))
-    return vector
+        e.write(v, b.gep(room, [lane], source_etype=kind), one, 1)
+    return e.read(v, room, width)
 
 
 def _reshape(e: Elements, v: Value, places: list[Place]) -> Any:
@@ -197,7 +199,7 @@ def _reshape(e: Elements, v: Value, places: list[Place]) -> Any:
         rest = iter(long)
         return e.at(x, [next(rest) if n != 1 else ONE for n in x.shape])
     if any(p.lanes > 1 for p in places):
-        return _lane_by_lane(e.at, e.b, v, places)
+        return _lane_by_lane(e, e.at, v, places)
     flat: Any = index(0)
     for place, n in zip(places, v.shape, strict=True):
         flat = b.add(b.mul(flat, index(n)), place.first)
@@ -213,7 +215,7 @@ def _index(e: Elements, v: Value, places: list[Place]) -> Any:
     x, *arrays = v.operands
     if any(p.lanes > 1 for p in places):
         if not is_rows(v) or places[0].lanes > 1:
-            return _lane_by_lane(e.at, e.b, v, places)
+            return _lane_by_lane(e, e.at, v, places)
         row = located(e, v, arrays, x.shape, [Place(p.first) for p in places])[0]
         return e.at(x, [row, *places[1:]])
     return e.at(x, located(e, v, arrays, x.shape, places))

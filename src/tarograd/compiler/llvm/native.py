@@ -49,14 +49,13 @@ class Target:
     Args:
         bits: of a vector register.
         registers: how many there are.
-        features: LLVM's names of what the processor can do.
-        cpu: LLVM's name of the processor.
+        features: LLVM's names of what the processor can do. Of which make it is does not matter:
+            what LLVM knows of each took time to consider, and made nothing faster.
     """
 
     bits: int
     registers: int
     features: str
-    cpu: str
 
     @property
     def tile_vectors(self) -> int:
@@ -75,15 +74,12 @@ class Target:
 def host() -> Target:
     """The processor that this runs on."""
     features = binding.get_host_cpu_features()
-    on = {name for name, there in features.items() if there}
-    cpu, text = binding.get_host_cpu_name(), features.flatten()
+    on, text = {name for name, there in features.items() if there}, features.flatten()
     if {"avx512f", "avx512vl", "avx512dq", "avx512bw"} <= on:
-        return Target(512, 32, text + ",-prefer-256-bit", cpu)
+        return Target(512, 32, text + ",-prefer-256-bit")
     if {"avx2", "fma"} <= on:
-        return Target(256, 16, text, cpu)
-    if "neon" in on:
-        return Target(128, 32, text, cpu)
-    return Target(128, 16, text, cpu)
+        return Target(256, 16, text)
+    return Target(128, 32 if "neon" in on else 16, text)
 
 
 # Narrower ones, to try all shapes of tiles on one machine.
@@ -93,8 +89,8 @@ def narrowed(bits: int) -> Target:
     if bits >= here.bits:
         return here
     if bits == 256:
-        return Target(256, 16, here.features + ",-avx512f", "x86-64-v3")
-    return Target(128, 16, "", "x86-64")
+        return Target(256, 16, here.features + ",-avx512f")
+    return Target(128, 16, "")
 
 
 def emit(plan: Plan, target: Target, shared: bool = False) -> tuple[Any, int]:
@@ -129,12 +125,11 @@ def assemble(module: Any, target: Target) -> Any:
     versions = __version__, llvmlite.__version__, str(binding.llvm_version_info), str(OPTIMIZED)
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
-    machine = binding.Target.from_default_triple().create_target_machine(
-        cpu=target.cpu, features=target.features, opt=OPTIMIZED
-    )
+    triple = binding.Target.from_default_triple()
+    machine = triple.create_target_machine(features=target.features, opt=OPTIMIZED)
     code = cached(
         user_folder(),
-        (text, target.cpu, target.features, *versions),
+        (text, target.features, *versions),
         lambda: bytes(machine.emit_object(binding.parse_assembly(text))),
     )
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)

@@ -64,22 +64,25 @@ def _number(given: float, dtype: np.dtype[Any]) -> float:
 
 def converted(b: Any, x: Any, old: np.dtype[Any], new: np.dtype[Any]) -> Any:
     """An element in another dtype."""
-    kind = shaped(type_of(new), x)
-    if old == new:
+    kind, signed, wider = shaped(type_of(new), x), old.kind == "i", new.itemsize > old.itemsize
+    if old == new or (old.kind in "iu" and new.kind in "iu" and new.itemsize == old.itemsize):
         return x
     if new.kind == "b":
-        zero = constant(0, x.type)
         unequal = b.fcmp_unordered if old.kind == "f" else b.icmp_unsigned
-        return unequal("!=", x, zero)
-    if new.kind == "f":
-        if old.kind == "f":
-            return b.fpext(x, kind) if new.itemsize > old.itemsize else b.fptrunc(x, kind)
-        return b.sitofp(x, kind) if old.kind == "i" else b.uitofp(x, kind)
-    if old.kind == "f":
+        return unequal("!=", x, constant(0, x.type))
+    if old.kind == "b" and new.kind == "f":
+        return b.select(x, constant(1.0, kind), constant(0.0, kind))
+    if old.kind == "f" and new.kind != "f":
         raise Untraceable(f"a cast from {old} to {new}")
-    if old.kind != "b" and new.itemsize <= old.itemsize:
-        return b.trunc(x, kind) if new.itemsize < old.itemsize else x
-    return b.sext(x, kind) if old.kind == "i" else b.zext(x, kind)
+    if old.kind == "f":
+        change = b.fpext if wider else b.fptrunc
+    elif new.kind == "f":
+        change = b.sitofp if signed else b.uitofp
+    elif wider or old.kind == "b":
+        change = b.sext if signed else b.zext
+    else:
+        change = b.trunc
+    return change(x, kind)
 
 
 def _arithmetic(of_floats: str, of_integers: str) -> Emit:

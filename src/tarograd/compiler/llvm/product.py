@@ -61,14 +61,27 @@ def product_kernel(e: Elements, kernel: Kernel, target: Any) -> None:
     tail = columns % wide
     if _suits_upright(e, v, tail, wide):
         rest = _upright(e, v, wide, tail)
-        for first, height, bands in _bands(rest, target.tile_rows(1)):
+        for first, height, bands in _bands(rest, _even(rest, target.tile_rows(1))):
             band = rows - rest + first, height, bands
             _tiles(e, kernel, band, (columns - tail, [lanes_of(tail, wide)], 1))
         columns -= tail
     for left, vectors, parts in _parts(columns, wide, target.tile_vectors):
-        most = v.attributes.get("height") or target.tile_rows(len(vectors))
+        most = v.attributes.get("height") or _even(rows, target.tile_rows(len(vectors)))
         for top, height, bands in _bands(rows, most):
             _tiles(e, kernel, (top, height, bands), (left, vectors, parts))
+
+
+def _even(rows: int, most: int) -> int:
+    """The height of tiles of which none is smaller, so that their code is written only once.
+
+    A few sums less keep the processor busy too; with many less, B is read too often. Where no such
+    height divides the rows, it is the largest, and the last tile is smaller.
+
+    Example:
+        >>> _even(100, most=6), _even(97, most=6)
+        (5, 6)
+    """
+    return next((n for n in range(most, most * 2 // 3, -1) if rows % n == 0), most)
 
 
 def _bands(total: int, most: int) -> list[tuple[int, int, int]]:
@@ -139,8 +152,9 @@ def _upright(e: Elements, v: Value, wide: int, tail: int) -> int:
             b.store(total, b.gep(upright, [place], source_etype=kind), align=v.dtype.itemsize)
         with loop(b, abreast) as t:
             some = index(wide * lanes)
-            ends = [b.gep(x, [b.mul(t, some)], source_etype=kind) for x in (level, upright)]
-            turn(b, Lines(ends[0], index(lanes)), Lines(ends[1], index(wide)), kind, lanes, wide)
+            ends = (b.gep(x, [b.mul(t, some)], source_etype=kind) for x in (level, upright))
+            to, given = (Lines(end, index(wide)) for end in ends)
+            turn(b, to, given, kind, lanes, wide)
         with loop(b, abreast * wide) as r:
             places = [Place(b.add(first, r)), Place(index(left), lanes)]
             place = b.gep(level, [b.mul(r, index(lanes))], source_etype=kind)
@@ -217,17 +231,18 @@ def _summed(e: Elements, kernel: Kernel, tile: Tile, start: list[Any], body: Bod
     b, terms = e.b, kernel.values[0].operands[0].shape[1]
     if terms < LONG:
         return accumulate(b, terms, 1, start, body)
+    last = len(tile.rows) - 1
     part = terms // len(tile.rows)
 
     def row(r: Any, sums: list[Any]) -> list[Any]:
         _fetch_what_follows(e, kernel, tile, r)
         _fetch_next_part(e, kernel, tile, r)
         first = b.mul(r, index(part))
-        return accumulate(b, part, 1, sums, lambda k, x: body(b.add(first, k), x))
+        is_last = b.icmp_unsigned("==", r, index(last))
+        count = b.select(is_last, index(terms - last * part), index(part))
+        return repeat(b, count, sums, lambda k, x: body(b.add(first, k), x))
 
-    sums = accumulate(b, len(tile.rows), 1, start, row)
-    done = part * len(tile.rows)
-    return accumulate(b, terms - done, 1, sums, lambda k, x: body(b.add(index(done), k), x))
+    return accumulate(b, len(tile.rows), 1, start, row)
 
 
 def _fetch_what_follows(e: Elements, kernel: Kernel, tile: Tile, r: Any) -> None:

@@ -12,6 +12,7 @@ from tarograd.compiler.llvm.words import (
     I32,
     I64,
     POINTER,
+    accumulate,
     index,
     lanes,
     loop,
@@ -51,7 +52,7 @@ def read_columns(e: Elements, v: Value, rows: Place) -> list[Any]:
     """Some rows of an array with short rows, as a vector for each column."""
     columns: list[Any] = []
     for wide, lines, room, places in _parts(e, v, rows):
-        turn(e.b, room, lines, memory_type(v.dtype), rows.lanes, wide)
+        turn(e.b, room._replace(stride=index(wide)), lines, memory_type(v.dtype), rows.lanes, wide)
         columns += [e.read(v, place, rows.lanes) for place in places]
     return columns[: v.shape[1]]
 
@@ -62,6 +63,8 @@ def store_columns(e: Elements, v: Value, rows: Place, columns: list[Any]) -> Non
     for wide, lines, room, places in _parts(e, v, rows):
         for place, column in zip(places, rest, strict=False):
             e.write(v, place, column, rows.lanes)
+        if wide < rows.lanes:  # the whole rows follow one another
+            lines = lines._replace(stride=index(rows.lanes))
         turn(e.b, lines, room, memory_type(v.dtype), wide, rows.lanes)
 
 
@@ -89,8 +92,9 @@ def _parts(e: Elements, v: Value, rows: Place) -> Iterator[tuple[int, Lines, Lin
 
 
 def turn(b: Any, target: Lines, source: Lines, kind: Any, height: int, width: int) -> None:
-    """Lines of `height` elements from as many lines of `width`: columns become rows.
+    """Turn over `height` lines of `width` elements, which makes as many vectors of that width.
 
+    If there are fewer lines than elements in one, several lines of the result lie in a vector.
     It is a function, because LLVM takes longer to translate this than most of a step. Lines behind
     the last one are read, and written, in its place; the last one is written after them.
     """
@@ -102,13 +106,12 @@ def turn(b: Any, target: Lines, source: Lines, kind: Any, height: int, width: in
         function.linkage = "internal"
         inner = ir.IRBuilder(function.append_basic_block("entry"))
         to, given = Lines(*function.args[:3]), Lines(*function.args[3:])
-        size = max(height, width)
-        read = [
-            inner.load(p, vector_type(kind, width), 1) for p in _each(inner, given, kind, height)
-        ]
-        lines = _turned(inner, [_resized(inner, read[i % height], size) for i in range(size)])
-        for line, place in reversed([*zip(lines, _each(inner, to, kind, width), strict=False)]):
-            inner.store(_resized(inner, line, height), place, align=1)
+        vector = vector_type(kind, width)
+        read = [inner.load(p, vector, 1) for p in _each(inner, given, kind, height)]
+        halvings = height.bit_length() - 1
+        lines = accumulate(inner, halvings, 1, read, lambda _, x: _interleaved(inner, x))
+        for line, place in reversed([*zip(lines, _each(inner, to, kind, height), strict=True)]):
+            inner.store(line, place, align=1)
         inner.ret_void()
     b.call(function, [*target, *source])
 
@@ -120,29 +123,17 @@ def _each(b: Any, lines: Lines, kind: Any, count: int) -> Iterator[Any]:
         yield b.gep(lines.first, [b.mul(i, lines.stride)], source_etype=kind)
 
 
-def _resized(b: Any, vector: Any, n: int) -> Any:
-    """The first n lanes of a vector; if it has fewer, they are repeated."""
-    if lanes(vector) == n:
-        return vector
-    mask = [ir.Constant(I32, i % lanes(vector)) for i in range(n)]
-    return b.shuffle_vector(vector, vector, ir.Constant(ir.VectorType(I32, n), mask))
+def _interleaved(b: Any, lines: list[Any]) -> list[Any]:
+    """The elements of the upper half of the lines between those of the lower one.
 
-
-def _turned(b: Any, lines: list[Any]) -> list[Any]:
-    """Swap the off-diagonal quarters of ever larger squares (Eklundh 1972)."""
-    n, lines, distance = len(lines), list(lines), 1
-
-    def mask(chosen: list[int]) -> Any:
-        return ir.Constant(ir.VectorType(I32, n), [ir.Constant(I32, i) for i in chosen])
-
-    while distance < n:
-        d = distance
-        upper = mask([i if not i & d else n + i - d for i in range(n)])
-        lower = mask([i + d if not i & d else n + i for i in range(n)])
-        for i in range(n):
-            if not i & d:
-                first, second = lines[i], lines[i + d]
-                lines[i] = b.shuffle_vector(first, second, upper)
-                lines[i + d] = b.shuffle_vector(first, second, lower)
-        distance *= 2
-    return lines
+    In the number of a place, line and column, the first binary digit becomes the last one. So as
+    often as there are digits in the number of a line, and it is the number of the column
+    (H. Stone, "Parallel processing with the perfect shuffle", 1971).
+    """
+    half, n = len(lines) // 2, lanes(lines[0])
+    masks = [
+        ir.Constant(ir.VectorType(I32, n), [ir.Constant(I32, i) for pair in pairs for i in pair])
+        for pairs in ([(i, n + i) for i in part] for part in (range(n // 2), range(n // 2, n)))
+    ]
+    pairs = zip(lines[:half], lines[half:], strict=True)
+    return [b.shuffle_vector(x, y, mask) for x, y in pairs for mask in masks]
