@@ -45,12 +45,13 @@ def run(kind: type[Stepper], steps: int, size: Size) -> float:
         net = tg.nn.TwoLayerNet(*WORK.sizes)
         sgd = tg.optim.SGD(lr=WORK.lr)
         history = tg.fit(
-            net, data, optimizer=sgd, batch_size=WORK.batch, steps=steps, progress=False
+            net, data, optimizer=sgd, batch_size=WORK.batch, steps=steps, progress=False, threads=1
         )
         return history.epochs[-1].test_accuracy
     train, test = rows(data.train, "float32"), rows(data.test, "float32")
     epoch, rng = len(train[1]) // WORK.batch, np.random.default_rng(0)
     stepper = kind(WORK, train[0], train[1], 1, np.zeros((0, WORK.batch), np.int64))
+    train, test = ((stepper.held(x), stepper.held(t)) for x, t in (train, test))
     stepper.accuracy(*train)
     stepper.accuracy(*test)
     for done in range(0, steps, epoch):
@@ -67,6 +68,7 @@ def timed(what: str, name: str, steps: int, size: Size, cache: str) -> tuple[flo
     command = [sys.executable, "-m", "benchmarks.whole", what, name, str(steps), *flags]
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     env = os.environ | {"XDG_CACHE_HOME": cache}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # as an installed package, each has its bytecode
     told = subprocess.run(command, check=True, capture_output=True, text=True, env=env)
     wall = time.perf_counter() - began
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
