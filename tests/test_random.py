@@ -142,12 +142,21 @@ def test_neighbors_in_a_stream_are_independent() -> None:
         assert abs(np.corrcoef(y[lag:], y[:-lag])[0, 1]) < 5 / sqrt(MANY)
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 1000])
+@pytest.mark.parametrize("count", [0, 1, 2, 1000, 60_000])
 def test_a_permutation_has_everything_once(count: int) -> None:
     order = random.permutation(count, seed=3, step=1, stream="batches")
     assert sorted(order.tolist()) == list(range(count))
     expected = sorted(range(count), key=words(count, 3, 1, "batches").__getitem__)
     assert order.tolist() == expected
+
+
+def test_of_equal_words_the_first_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = np.random.default_rng(0).integers(0, 3, (4, 500)).astype(np.uint64)
+    same = sum(part << np.uint64(16 * i) for i, part in enumerate(parts))
+    monkeypatch.setattr(random, "bits", lambda *_: same)
+    order = random.permutation(500, seed=0)
+    assert len(np.unique(same)) < 100
+    assert order.tolist() == sorted(range(500), key=same.__getitem__)
 
 
 def test_all_permutations_are_equally_likely() -> None:

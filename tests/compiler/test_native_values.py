@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_native import native
 from test_numpy_source import traced
 
@@ -41,6 +43,32 @@ def test_special_values_and_their_gradients(special: Special) -> None:
     np.testing.assert_allclose(y, special.y, rtol=rtol, atol=1e-300)
     for i, slope in zip(wanted, slopes, strict=True):
         np.testing.assert_allclose(slope, special.gradients[i], rtol=rtol, atol=1e-300)
+
+
+@settings(max_examples=40)
+@given(
+    rows=st.sampled_from([1, 2, 7, 16, 17, 33]),
+    columns=st.sampled_from([1, 2, 3, 10, 16, 17, 40]),
+    dtype=st.sampled_from([np.float32, np.float64, np.int64, np.uint8, np.bool_]),
+    bits=st.sampled_from([128, 256, 512]),
+)
+def test_the_place_of_the_first_maximum_of_each_row(
+    rows: int, columns: int, dtype: Any, bits: int
+) -> None:
+    rng = np.random.default_rng([rows, columns])
+    x = rng.integers(0, 4, (rows, columns))  # many are equal
+    if np.dtype(dtype).kind == "f":
+        x = np.array([np.nan, -np.inf, 1.5, np.inf])[rng.choice(4, x.shape, p=[0.1, 0.3, 0.5, 0.1])]
+    x = x.astype(dtype)
+
+    def function(x: Any) -> Any:
+        best = x.argmax(axis=1)
+        return {"best": best, "all": x.argmax(), "next": best + 1}
+
+    found = native(trace(function, {"x": x}), [x], bits)
+    for y, expected in zip(found, function(x).values(), strict=True):
+        assert y.dtype == expected.dtype
+        np.testing.assert_array_equal(y, expected)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

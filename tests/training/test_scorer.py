@@ -106,6 +106,32 @@ def test_wrong_scores_are_found_by_the_name_of_the_layer(monkeypatch: pytest.Mon
         asked(NETWORKS["dropout"]()).accuracy(DIGITS.train, 1, nothing)
 
 
+def test_a_wrong_maximum_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tarograd.compiler.llvm import kernels
+
+    def smaller(b: Any, _x: Any, element: Any, best: Any) -> Any:
+        return b.fcmp_ordered("<", element, best)
+
+    monkeypatch.setattr(kernels, "is_larger", smaller)
+    with pytest.raises(ArithmeticError, match=r"other maxima; .* differs is argmax"):
+        asked(NETWORKS["two layers"]()).accuracy(DIGITS.train, 1, nothing)
+
+
+def test_of_scores_that_are_nearly_right_rounding_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = asked(NETWORKS["two layers"]())
+    network, seen = compiled.recipe.network, list[Any]()
+
+    def looked(*given: Any) -> None:
+        seen.append(given)
+
+    monkeypatch.setattr(scorer, "unequal", looked)
+    accuracy = compiled.accuracy(DIGITS.train, 1, nothing)
+    assert (accuracy, seen) == (network.accuracy(*DIGITS.train), [])
+    monkeypatch.setattr(scorer, "NEAR", 0.0)
+    assert asked(network).accuracy(DIGITS.train, 1, nothing) == accuracy
+    assert len(seen) == 1
+
+
 @pytest.fixture
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """However little work it is."""

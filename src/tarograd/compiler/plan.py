@@ -357,8 +357,8 @@ def _all_before(kernel: Kernel, before: dict[Kernel, set[Kernel]]) -> set[Kernel
 
 
 def _sums_rows(v: Value) -> bool:
-    """Whether it is the sum, or the maximum, of each row, and a row is short."""
-    if KINDS.get(v.primitive) != "reduce":
+    """Whether it is the sum, the maximum or the place of it, of each row, and a row is short."""
+    if KINDS.get(v.primitive) not in ("reduce", "argmax"):
         return False
     dims = v.operands[0].shape
-    return len(dims) == 2 and 1 < dims[1] <= SHORT and v.attributes["axis"] == (1,)
+    return len(dims) == 2 and 1 < dims[1] <= SHORT and v.attributes["axis"] in (1, (1,))

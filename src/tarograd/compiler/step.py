@@ -104,9 +104,10 @@ def step_program(recipe: Recipe, batch_size: int) -> Program:
 
 
 def scores_program(recipe: Recipe, rows: int) -> Program:
-    """Trace the scores of some of the images, as `network.predict` gives them.
+    """Trace the scores of some of the images, as `network.predict` gives them, and the best.
 
-    Its inputs are the images, the indices of those that are asked for, and the parameters.
+    Its inputs are the images, the indices of those that are asked for, and the parameters. Its
+    outputs are `best`, the column of the highest score of each, and `scores`.
 
     Args:
         recipe: of the training step. The same program serves other images of the same shape.
@@ -121,16 +122,19 @@ def scores_program(recipe: Recipe, rows: int) -> Program:
         >>> recipe = Recipe(net, net.criterion, tg.optim.SGD(net.parameters()),
         ...                 np.zeros((5, 4), np.uint8), np.zeros(5, int))
         >>> program = scores_program(recipe, rows=3)
-        >>> list(program.inputs), program.outputs["scores"].shape
-        (['images', 'batch', 'w1', 'b1', 'w2', 'b2'], (3, 2))
+        >>> list(program.inputs)
+        ['images', 'batch', 'w1', 'b1', 'w2', 'b2']
+        >>> {name: v.shape for name, v in program.outputs.items()}
+        {'best': (3,), 'scores': (3, 2)}
     """
 
-    def scores(images: Any, batch: Any, *_: Any) -> Any:
+    def best(images: Any, batch: Any, *_: Any) -> Any:
         with context(training=False):
-            return {"scores": recipe.network(_read(recipe, images[batch]))}
+            scores = recipe.network(_read(recipe, images[batch]))
+            return {"best": scores.argmax(axis=1), "scores": scores}
 
     data = {"images": recipe.images, "batch": np.zeros(rows, np.int64)}
-    return _traced(recipe, scores, data, {})
+    return _traced(recipe, best, data, {})
 
 
 def _traced(

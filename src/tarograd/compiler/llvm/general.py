@@ -81,7 +81,7 @@ def argmax_kernel(e: Elements, kernel: Kernel) -> None:
         e.known.clear()
         best, found = carried
         element = e.at(x, [places[i] for i in sorted(places)])
-        larger = _larger(b, x, element, best)
+        larger = is_larger(b, x, element, best)
         return [b.select(larger, element, best), b.select(larger, flat, found)]
 
     with ExitStack() as stack:
@@ -94,7 +94,8 @@ def argmax_kernel(e: Elements, kernel: Kernel) -> None:
         e.finish([outer[i] for i in kept])
 
 
-def _larger(b: Any, x: Value, element: Any, best: Any) -> Any:
+def is_larger(b: Any, x: Value, element: Any, best: Any) -> Any:
+    """Whether an element of x is the new maximum; the first NaN is."""
     if x.dtype.kind != "f":
         return (b.icmp_signed if x.dtype.kind == "i" else b.icmp_unsigned)(">", element, best)
     first_nan = b.and_(b.fcmp_unordered("uno", element, element), b.fcmp_ordered("ord", best, best))

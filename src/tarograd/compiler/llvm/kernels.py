@@ -15,6 +15,7 @@ from tarograd.compiler.llvm.elements import ONE, Elements, Place
 from tarograd.compiler.llvm.general import (
     argmax_kernel,
     batched_kernel,
+    is_larger,
     join_kernel,
     scatter_kernel,
 )
@@ -36,6 +37,7 @@ from tarograd.compiler.llvm.words import (
     lanes,
     splat,
     type_of,
+    vector_type,
 )
 from tarograd.compiler.plan import Kernel, Plan
 from tarograd.compiler.program import Value
@@ -181,6 +183,8 @@ def _rows(e: Elements, kernel: Kernel) -> None:
             single = [row, ONE][: len(v.shape)]
             if v.primitive in SUMS:
                 e.bind(v, single, _sum_of_line(e, v, line))
+            elif v.is_op(reduction.argmax):
+                e.bind(v, single, _best_of_line(e, v, line))
             element = e.at(v, single)
             if id(v) in e.plan.stored:
                 e.store(v, single, element)
@@ -194,6 +198,19 @@ def _sum_of_line(e: Elements, v: Value, line: list[list[Place]]) -> Any:
         pairs = zip(parts[::2], parts[1::2], strict=False)
         parts = [combine(*pair) for pair in pairs] + parts[len(parts) // 2 * 2 :]
     return parts[0]
+
+
+def _best_of_line(e: Elements, v: Value, line: list[list[Place]]) -> Any:
+    """The column of the maximum: of the first one, or of the first NaN, as in NumPy."""
+    b, x = e.b, v.operands[0]
+    kind = vector_type(type_of(v.dtype), line[0][0].lanes)
+    best, found = e.at(x, line[0]), constant(0, kind)
+    for j, places in enumerate(line[1:], 1):
+        element = e.at(x, places)
+        larger = is_larger(b, x, element, best)
+        best = b.select(larger, element, best)
+        found = b.select(larger, constant(j, kind), found)
+    return found
 
 
 def _inner(

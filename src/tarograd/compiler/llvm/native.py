@@ -203,7 +203,7 @@ class Native:
             threads: so many work on it at once, if it is `shared`; the bits are the same.
 
         Returns:
-            the first output of each step, in a row, if it is called "loss" or "scores".
+            the first output of each step, in a row, if it is called "loss" or "best".
         """
         kept = noted(self.plan)
         width = 0 if kept is None else span(self.plan, kept)

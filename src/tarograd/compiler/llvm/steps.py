@@ -17,7 +17,7 @@ from tarograd.compiler.program import Value
 
 LOOP, SHARED_LOOP = "tarograd_run", "tarograd_share"
 FED = ("batch", "step", "lr")  # the inputs that change from step to step
-NOTED = ("loss", "scores")  # the outputs, if they are the first, that are kept of each step
+NOTED = ("loss", "best")  # the outputs, if they are the first, that are kept of each step
 
 
 @dataclass
@@ -134,7 +134,7 @@ class Steps:
         b.call(call.function, [*places, first, last])
 
     def _finish(self, b: Any, i: Any) -> None:
-        """New values that lie elsewhere than the old ones go there; note the loss or scores."""
+        """New values that lie elsewhere than the old ones go there; note loss or best."""
         for new, old in self.plan.copies:
             _copy(b, self._address(b, old), self._address(b, new), span(self.plan, old))
         v = noted(self.plan)
@@ -149,7 +149,7 @@ class Steps:
 
 
 def noted(plan: Plan) -> Value | None:
-    """What is kept of each step: the first output, if it is a loss or scores."""
+    """What is kept of each step: the first output, if it is a loss or what is best."""
     name, v = next(iter(plan.program.outputs.items()))
     return v if name in NOTED and plan.buffers[id(v)].block in ("state", "scratch") else None
 
