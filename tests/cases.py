@@ -105,6 +105,8 @@ ROWS = [
     Row(arithmetic.power, lambda a, b: np.exp(b * np.log(a)), BINARY, positive),
     Row(elementwise.exp, lambda x: np.expm1(x) + 1, UNARY, anywhere),
     Row(elementwise.log, lambda x: np.log2(x) * log(2), UNARY, positive),
+    Row(elementwise.expm1, lambda x: np.exp(x) - 1, UNARY, anywhere),
+    Row(elementwise.log1p, lambda x: np.log(1 + x), UNARY, positive),
     Row(elementwise.sqrt, lambda x: x**0.5, UNARY, positive),
     Row(elementwise.sin, lambda x: np.cos(x - pi / 2), UNARY, anywhere),
     Row(elementwise.cos, lambda x: np.sin(x + pi / 2), UNARY, anywhere),

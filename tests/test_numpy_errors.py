@@ -17,15 +17,15 @@ OUT: Any = np.zeros(3)
 MASK = np.array([[True, False, True], [False, False, True]])
 
 WITHOUT_RULE: list[tuple[Callable[..., Any], str, str]] = [
-    (lambda t: np.cumsum(t), "np.cumsum", "np.sum"),
+    (lambda t: np.cumprod(t), "np.cumprod", "np.prod"),
     (lambda t: np.fft.fft(t), "np.fft.fft", "np."),
     (lambda t: np.linalg.inv(t), "np.linalg.inv", "np.linalg.norm"),
     (lambda t: np.sort(t), "np.sort", "np.sqrt"),
     (lambda t: np.arctan(t), "np.arctan", "np.tan"),
     (lambda t: np.maximum.reduce(t), "np.maximum.reduce", "np.maximum"),
     (lambda t: np.add.outer(t, t), "np.add.outer", "np.outer"),
-    (lambda t: np.column_stack([t, t]), "np.column_stack", "np.stack"),
-    (lambda t: np.log1p(t), "np.log1p", "np.log10"),
+    (lambda t: np.block([t, t]), "np.block", "np."),
+    (lambda t: np.cbrt(t), "np.cbrt", "np."),
     (lambda t: np.add(t, 1, where=MASK), "np.add(where=…)", "np."),
     (lambda t: np.exp(t, dtype=np.float32), "np.exp(dtype=…)", "np.exp"),
 ]
@@ -125,6 +125,17 @@ MISTAKES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: np.pad(T, 1, mode="edge"), TypeError, "pad: mode='edge' has no rule; 'constant' has"),
     (lambda: np.split(T, 2, axis=1), ValueError, "split: axis 1 of (2, 3) has no 2 equal parts"),
     (lambda: np.roll(T, 1, axis=2), ValueError, "roll: axis=2 for the shape (2, 3)"),
+    (lambda: np.repeat(T, -1), ValueError, "repeat: -1 times: a number from 0 up is needed"),
+    (
+        lambda: np.take_along_axis(T, np.array([1, 0]), axis=1),
+        ValueError,
+        "take_along_axis: indices of the shape (2,) need as many axes as (2, 3)",
+    ),
+    (
+        lambda: np.average(T, axis=0, weights=V),
+        ValueError,
+        "average: weights of the shape (3,) fit neither (2, 3) nor axis 0 of it",
+    ),
     (lambda: np.pad(T, -1), ValueError, "pad: pad_width=-1: whole numbers from 0 up"),
     (lambda: np.pad(T, HALF), ValueError, "pad: pad_width=0.5: whole numbers from 0 up"),
     (lambda: np.pad(T, (1, 2, 3)), ValueError, "for the shape (2, 3): give one width, (before"),

@@ -14,94 +14,55 @@ from typing import Any
 
 import numpy as np
 
+from tarograd.numpy_reductions import (
+    argmax,
+    argmin,
+    average,
+    max,
+    mean,
+    min,
+    norm,
+    prod,
+    std,
+    sum,
+    trace,
+    var,
+)
 from tarograd.numpy_shapes import (
-    Axis,
     arrays_of,
     axes_of,
     broadcast_to,
+    column_stack,
     concatenate,
+    cumsum,
+    diag,
+    diagonal,
+    diff,
+    dstack,
     expand_dims,
     flip,
     hstack,
     moveaxis,
     pad,
     ravel,
+    repeat,
     reshape,
     roll,
     split,
     squeeze,
     stack,
     swapaxes,
+    take,
+    take_along_axis,
+    tile,
     transpose,
+    tril,
+    triu,
     vstack,
 )
 from tarograd.ops import arithmetic, elementwise, reduction
 from tarograd.ops import matmul as products
 from tarograd.ops import shape as shapes
-
-
-def sum(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
-    """Sum over `axis`, by default over all elements."""
-    return reduction.sum(x, axis=axes_of("sum", x, axis), keepdims=keepdims)
-
-
-def mean(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
-    """Mean over `axis`."""
-    return reduction.mean(x, axis=axes_of("mean", x, axis), keepdims=keepdims)
-
-
-def max(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
-    """Largest element along `axis`; equal ones share the gradient."""
-    return reduction.max(x, axis=axes_of("max", x, axis), keepdims=keepdims)
-
-
-def min(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
-    """Smallest element along `axis`; equal ones share the gradient."""
-    return reduction.min(x, axis=axes_of("min", x, axis), keepdims=keepdims)
-
-
-def prod(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
-    """Product along `axis`, with the right gradient at zeros too."""
-    return reduction.prod(x, axis=axes_of("prod", x, axis), keepdims=keepdims)
-
-
-def argmax(x: Any, axis: int | None = None) -> Any:
-    """Where the largest element stands; not differentiable."""
-    return reduction.argmax(x, axis=axis)
-
-
-def var(x: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
-    """Variance: the mean squared distance from the mean, over n - `ddof`."""
-    axes = axes_of("var", x, axis)
-    distance = x - mean(x, axes, keepdims=True)
-    n = math.prod(x.shape[i] for i in axes)
-    return sum(distance * distance, axes, keepdims=keepdims) / (n - ddof)
-
-
-def std(x: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
-    """Standard deviation: the root of the variance."""
-    return elementwise.sqrt(var(x, axis, ddof=ddof, keepdims=keepdims))
-
-
-def norm(x: Any, ord: float | str | None = None, axis: Axis = None, keepdims: bool = False) -> Any:
-    """Euclidean length along `axis` (by default of all elements), or with `ord` 1 or inf.
-
-    At the zero vector the gradient is taken as 0.
-    """
-    axes = axes_of("norm", x, axis)
-    ruled: dict[int, tuple[Any, ...]] = {1: (None, 1, 2, np.inf), 2: (None, "fro")}
-    if ord not in ruled.get(len(axes), (None,)):
-        raise TypeError(
-            f"norm: ord={ord!r} over the axes {axes} of the shape {x.shape} has no rule; "
-            "None has, of vectors also 1, 2 and inf, of matrices also 'fro'"
-        )
-    if ord == 1:
-        return sum(elementwise.absolute(x), axes, keepdims=keepdims)
-    if ord == np.inf:
-        return max(elementwise.absolute(x), axes, keepdims=keepdims)
-    squares = sum(x * x, axes, keepdims=keepdims)
-    positive = squares > 0
-    return where(positive, elementwise.sqrt(where(positive, squares, 1)), 0)
 
 
 def logaddexp(a: Any, b: Any) -> Any:
@@ -282,7 +243,10 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.square: lambda x: x * x,
     np.reciprocal: lambda x: 1 / x,
     np.exp: elementwise.exp,
+    np.exp2: lambda x: elementwise.exp(x * math.log(2)),
+    np.expm1: elementwise.expm1,
     np.log: elementwise.log,
+    np.log1p: elementwise.log1p,
     np.log2: lambda x: elementwise.log(x) / math.log(2),
     np.log10: lambda x: elementwise.log(x) / math.log(10),
     np.sqrt: elementwise.sqrt,
@@ -290,6 +254,8 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.cos: elementwise.cos,
     np.tan: lambda x: elementwise.sin(x) / elementwise.cos(x),
     np.tanh: elementwise.tanh,
+    np.cosh: lambda x: (elementwise.exp(x) + elementwise.exp(-x)) / 2,
+    np.sinh: lambda x: elementwise.tanh(x) * (elementwise.exp(x) + elementwise.exp(-x)) / 2,
     np.absolute: elementwise.absolute,
     np.fabs: elementwise.absolute,
     np.sign: elementwise.sign,
@@ -305,10 +271,17 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.max: max,
     np.min: min,
     np.prod: prod,
+    np.amax: max,
+    np.amin: min,
+    np.average: average,
+    np.cumsum: cumsum,
+    np.diff: diff,
+    np.trace: trace,
     np.var: var,
     np.std: std,
     np.linalg.norm: norm,
     np.argmax: argmax,
+    np.argmin: argmin,
     np.reshape: reshape,
     np.ravel: ravel,
     np.transpose: transpose,
@@ -321,8 +294,20 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.stack: stack,
     np.vstack: vstack,
     np.hstack: hstack,
+    np.dstack: dstack,
+    np.column_stack: column_stack,
+    np.repeat: repeat,
+    np.tile: tile,
+    np.take: take,
+    np.take_along_axis: take_along_axis,
+    np.diag: diag,
+    np.diagonal: diagonal,
+    np.tril: tril,
+    np.triu: triu,
     np.pad: pad,
     np.flip: flip,
+    np.flipud: lambda x: flip(x, 0),
+    np.fliplr: lambda x: flip(x, 1),
     np.roll: roll,
     np.split: split,
     np.where: where,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from tarograd.graph import Operand
+from tarograd.ops import elementwise
 from tarograd.ops import shape as shapes
 
 Axis = int | Sequence[int] | None
@@ -167,6 +168,111 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
     return [x[(slice(None),) * i + (slice(a, b),)] for a, b in pairwise(ends)]
 
 
+def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None) -> Any:
+    """Each element so many times, one copy after the other; `axis=None` flattens first."""
+    if axis is None:
+        return repeat(ravel(x), repeats, 0)
+    (i,) = axes_of("repeat", x, axis)
+    if not isinstance(repeats, int | np.integer):
+        return take(x, np.repeat(np.arange(x.shape[i]), repeats), i)
+    if repeats < 0:
+        raise ValueError(f"repeat: {repeats} times: a number from 0 up is needed")
+    before, after = x.shape[: i + 1], x.shape[i + 1 :]
+    copies = broadcast_to(expand_dims(x, i + 1), (*before, repeats, *after))
+    return reshape(copies, (*before[:i], before[i] * repeats, *after))
+
+
+def tile(x: Any, reps: int | Sequence[int]) -> Any:
+    """The whole array so many times along each axis; `reps` belong to the last axes."""
+    times = [reps] if isinstance(reps, int | np.integer) else list(reps)
+    rank = max(x.ndim, len(times))
+    times, lengths = [1] * (rank - len(times)) + times, [1] * (rank - x.ndim) + list(x.shape)
+    parts = reshape(x, [n for length in lengths for n in (1, length)])
+    wanted = [n for pair in zip(times, lengths, strict=True) for n in pair]
+    shape = [n * length for n, length in zip(times, lengths, strict=True)]
+    return reshape(broadcast_to(parts, wanted), shape)
+
+
+def take(x: Any, indices: Any, axis: int | None = None) -> Any:
+    """The elements at the places `indices` along an axis; `axis=None` flattens first."""
+    if axis is None:
+        return take(ravel(x), indices, 0)
+    (i,) = axes_of("take", x, axis)
+    (places,) = arrays_of(indices)
+    return x[(slice(None),) * i + (places,)]
+
+
+def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
+    """For each row along an axis its own elements, such as the score of each sample's label."""
+    if axis is None:
+        return take(x, indices)
+    (i,) = axes_of("take_along_axis", x, axis)
+    if indices.ndim != x.ndim:
+        raise ValueError(
+            f"take_along_axis: indices of the shape {indices.shape} need as many axes as {x.shape}"
+        )
+    key: list[Any] = list(np.ix_(*map(np.arange, x.shape)))
+    key[i] = indices
+    return x[tuple(key)]
+
+
+def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """The elements [i, i + `offset`] of two axes, as a last axis."""
+    x = moveaxis(x, (axis1, axis2), (-2, -1))
+    rows = np.arange(np.diagonal(np.empty(x.shape[-2:], bool), offset).size)
+    return x[..., rows + max(-offset, 0), rows + max(offset, 0)]
+
+
+def diag(x: Any, k: int = 0) -> Any:
+    """The diagonal of a matrix, or a matrix with the vector as its diagonal and 0 elsewhere."""
+    if x.ndim != 1:
+        return diagonal(x, k)
+    (n,) = x.shape
+    square = elementwise.where(np.eye(n, dtype=bool), expand_dims(x, 1), 0)
+    below, right = max(-k, 0), max(k, 0)
+    return pad(square, ((below, right), (right, below))) if k else square
+
+
+def tril(x: Any, k: int = 0) -> Any:
+    """The triangle on and below the diagonal `k`, and 0 above."""
+    return elementwise.where(_below(x.shape, k), x, 0)
+
+
+def triu(x: Any, k: int = 0) -> Any:
+    """The triangle on and above the diagonal `k`, and 0 below."""
+    return elementwise.where(_below(x.shape, k - 1), 0, x)
+
+
+def _below(shape: tuple[int, ...], k: int) -> Any:
+    """Which elements of a matrix stand on or below its diagonal `k`; a vector is every row."""
+    return np.tri(shape[-2] if len(shape) > 1 else shape[-1], shape[-1], k, dtype=bool)
+
+
+def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
+    """Each element less the one before it, `n` times over."""
+    (i,) = axes_of("diff", x, axis)
+    before = (slice(None),) * i
+    for _ in range(n):
+        x = x[(*before, slice(1, None))] - x[(*before, slice(None, -1))]
+    return x
+
+
+def cumsum(x: Any, axis: int | None = None) -> Any:
+    """The sums of the first 1, 2, 3, … elements along an axis; `axis=None` flattens first.
+
+    By doubling: to sums of 1, 2, 4, … elements those that end before them are added.
+    """
+    if axis is None:
+        return cumsum(ravel(x), 0)
+    (i,) = axes_of("cumsum", x, axis)
+    before, length = (slice(None),) * i, 1
+    while length < x.shape[i]:
+        first, rest = x[(*before, slice(length))], x[(*before, slice(length, None))]
+        x = concatenate([first, rest + x[(*before, slice(None, -length))]], axis=i)
+        length *= 2
+    return x
+
+
 def vstack(arrays: Sequence[Any]) -> Any:
     """The arrays below one another; a vector is a row."""
     return concatenate([reshape(x, (1, -1)) if x.ndim < 2 else x for x in arrays_of(*arrays)])
@@ -176,6 +282,18 @@ def hstack(arrays: Sequence[Any]) -> Any:
     """The arrays beside one another."""
     given = [x if x.ndim else ravel(x) for x in arrays_of(*arrays)]
     return concatenate(given, axis=0 if given[0].ndim == 1 else 1)
+
+
+def dstack(arrays: Sequence[Any]) -> Any:
+    """The arrays behind one another, along a third axis."""
+    given = [reshape(x, (1, -1)) if x.ndim < 2 else x for x in arrays_of(*arrays)]
+    return concatenate([expand_dims(x, 2) if x.ndim < 3 else x for x in given], axis=2)
+
+
+def column_stack(arrays: Sequence[Any]) -> Any:
+    """The arrays beside one another; a vector is a column."""
+    given = arrays_of(*arrays)
+    return concatenate([reshape(x, (-1, 1)) if x.ndim < 2 else x for x in given], axis=1)
 
 
 def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float = 0) -> Any:

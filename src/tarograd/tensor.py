@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from tarograd import numpy_functions as npf
-from tarograd import numpy_shapes
+from tarograd import numpy_reductions, numpy_shapes
 from tarograd.backward import backpropagate
 from tarograd.graph import CONSTANT, Array, Node, Primitive, recorded, topological_order
 from tarograd.inputs import aligned, as_input, frozen, recorder, upstream_gradient
@@ -280,39 +280,39 @@ class Tensor(NumPyOperand):
 
     def sum(self, axis: numpy_shapes.Axis = None, keepdims: bool = False) -> Tensor:
         """Sum over `axis`, by default over all elements."""
-        return cast(Tensor, npf.sum(self, axis, keepdims=keepdims))
+        return cast(Tensor, numpy_reductions.sum(self, axis, keepdims=keepdims))
 
     def mean(self, axis: numpy_shapes.Axis = None, keepdims: bool = False) -> Tensor:
         """Mean over `axis`."""
-        return cast(Tensor, npf.mean(self, axis, keepdims=keepdims))
+        return cast(Tensor, numpy_reductions.mean(self, axis, keepdims=keepdims))
 
     def max(self, axis: numpy_shapes.Axis = None, keepdims: bool = False) -> Tensor:
         """Largest element along `axis`; equal ones share the gradient."""
-        return cast(Tensor, npf.max(self, axis, keepdims=keepdims))
+        return cast(Tensor, numpy_reductions.max(self, axis, keepdims=keepdims))
 
     def min(self, axis: numpy_shapes.Axis = None, keepdims: bool = False) -> Tensor:
         """Smallest element along `axis`; equal ones share the gradient."""
-        return cast(Tensor, npf.min(self, axis, keepdims=keepdims))
+        return cast(Tensor, numpy_reductions.min(self, axis, keepdims=keepdims))
 
     def prod(self, axis: numpy_shapes.Axis = None, keepdims: bool = False) -> Tensor:
         """Product over `axis`."""
-        return cast(Tensor, npf.prod(self, axis, keepdims=keepdims))
+        return cast(Tensor, numpy_reductions.prod(self, axis, keepdims=keepdims))
 
     def var(
         self, axis: numpy_shapes.Axis = None, ddof: float = 0, keepdims: bool = False
     ) -> Tensor:
         """Variance along `axis`."""
-        return cast(Tensor, npf.var(self, axis, ddof=ddof, keepdims=keepdims))
+        return cast(Tensor, numpy_reductions.var(self, axis, ddof=ddof, keepdims=keepdims))
 
     def std(
         self, axis: numpy_shapes.Axis = None, ddof: float = 0, keepdims: bool = False
     ) -> Tensor:
         """Standard deviation along `axis`."""
-        return cast(Tensor, npf.std(self, axis, ddof=ddof, keepdims=keepdims))
+        return cast(Tensor, numpy_reductions.std(self, axis, ddof=ddof, keepdims=keepdims))
 
     def argmax(self, axis: int | None = None) -> Tensor:
         """Where the largest element stands; not differentiable."""
-        return cast(Tensor, npf.argmax(self, axis))
+        return cast(Tensor, numpy_reductions.argmax(self, axis))
 
     def reshape(self, *shape: Any) -> Tensor:
         """The same elements in another shape; one length may be -1."""

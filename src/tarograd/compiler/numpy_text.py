@@ -174,6 +174,8 @@ for _p in (reduction.sum, reduction.mean, reduction.max, reduction.min, reductio
     WRITERS[_p] = _method(_p.name)
 for _p in (elementwise.exp, elementwise.log, elementwise.sqrt, elementwise.sin, elementwise.cos):
     WRITERS[_p] = _call(f"np.{_p.name}")
+for _p in (elementwise.expm1, elementwise.log1p):
+    WRITERS[_p] = _call(f"np.{_p.name}")
 for _p in (elementwise.tanh, elementwise.sign, elementwise.maximum, elementwise.minimum):
     WRITERS[_p] = _call(f"np.{_p.name}")
 for _p in (

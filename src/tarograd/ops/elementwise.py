@@ -18,6 +18,14 @@ exp = Primitive(name="exp", symbol="exp", forward=np.exp, vjp=(lambda g, y, x: g
 # y = log x
 log = Primitive(name="log", symbol="log", forward=np.log, vjp=(lambda g, y, x: g / x,))
 
+# y = e^x - 1 and y = log(1 + x), exact near 0 too, where the difference or sum would be rounded.
+expm1 = Primitive(
+    name="expm1", symbol="exp-1", forward=np.expm1, vjp=(lambda g, y, x: g * np.exp(x),)
+)
+log1p = Primitive(
+    name="log1p", symbol="log(1+x)", forward=np.log1p, vjp=(lambda g, y, x: g / (1 + x),)
+)
+
 # y = √x: infinite slope at 0.
 sqrt = Primitive(name="sqrt", symbol="√", forward=np.sqrt, vjp=(lambda g, y, x: g / (2 * y),))
 

@@ -1,4 +1,4 @@
-"""exp, log and tanh as vectorized polynomials, in float32 and float64.
+"""exp, log, tanh, expm1 and log1p as vectorized polynomials, in float32 and float64.
 
 The range is reduced as in W. Cody, W. Waite, "Software manual for the elementary functions", 1980;
 the series are Taylor's, long enough for the last bit. Each works on scalars and vectors alike.
@@ -76,14 +76,28 @@ def exp(b: Any, x: Any) -> Any:
     return b.fmul(p, _power_of_two(b, b.sub(n, half), x))
 
 
+def _small_expm1(b: Any, x: Any) -> tuple[Any, Any]:
+    """E^r - 1, exact near 0, and n, for x = n log 2 + r."""
+    r, lost, n = _reduced(b, x)
+    series = [1 / math.factorial(k + 2) for k in range(7 if _bits(x) == 32 else 13)]
+    return b.fadd(r, fma(b, b.fmul(r, r), _polynomial(b, r, series), lost)), n
+
+
+def expm1(b: Any, x: Any) -> Any:
+    """2^n (e^r - 1) + (2^n - 1), where nothing is lost for n = 0; the scaling is in two steps."""
+    x = _clamped(b, x, *((-104.0, 89.0) if _bits(x) == 32 else (-746.0, 710.0)))
+    small, n = _small_expm1(b, x)
+    half = b.ashr(n, constant(1, n.type))
+    rest = b.sub(n, half)
+    scale, one = _power_of_two(b, half, x), _power_of_two(b, b.neg(rest), x)
+    return b.fmul(fma(b, small, scale, b.fsub(scale, one)), _power_of_two(b, rest, x))
+
+
 def tanh(b: Any, x: Any) -> Any:
     """T / (t + 2) with t = e^(2|x|) - 1, which stays exact near 0; 1 - 2 / (t + 2) beyond ½."""
     single = _bits(x) == 32
     size = _clamped(b, call(b, "fabs", x), 0.0, 10.0 if single else 20.0)
-    doubled = b.fadd(size, size)
-    r, lost, n = _reduced(b, doubled)
-    series = [1 / math.factorial(k + 2) for k in range(7 if single else 13)]
-    small = b.fadd(r, fma(b, b.fmul(r, r), _polynomial(b, r, series), lost))
+    small, n = _small_expm1(b, b.fadd(size, size))
     scale = _power_of_two(b, n, x)
     t = fma(b, small, scale, b.fsub(scale, constant(1.0, x.type)))
     two, large = constant(2.0, x.type), b.fcmp_ordered(">", size, constant(0.5, x.type))
@@ -118,6 +132,15 @@ def log(b: Any, x: Any) -> Any:
     y = b.select(b.fcmp_ordered("==", x, zero), constant(-math.inf, x.type), y)
     bad = b.fcmp_unordered("<", x, zero)
     return b.select(bad, constant(math.nan, x.type), y)
+
+
+def log1p(b: Any, x: Any) -> Any:
+    """Log u + (x - (u - 1)) / u with u = 1 + x: to first order what the sum has lost."""
+    one = constant(1.0, x.type)
+    u = b.fadd(x, one)
+    share = b.fdiv(b.fsub(x, b.fsub(u, one)), u)
+    known = b.fcmp_ordered("ord", share, share)  # not where u is 0 or infinite
+    return b.fadd(log(b, u), b.select(known, share, constant(0.0, x.type)))
 
 
 def sign(b: Any, x: Any) -> Any:

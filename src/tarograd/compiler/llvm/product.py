@@ -38,7 +38,9 @@ Body = Callable[[Any, list[Any]], list[Any]]
 # What takes many instructions, which would stand in the code for each register of a tile.
 HEAVY = (
     elementwise.exp,
+    elementwise.expm1,
     elementwise.log,
+    elementwise.log1p,
     elementwise.tanh,
     elementwise.sin,
     elementwise.cos,

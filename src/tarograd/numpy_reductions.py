@@ -1,0 +1,102 @@
+"""NumPy's reductions, spelled with the primitives; see numpy_functions.py."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tarograd.numpy_shapes import Axis, arrays_of, axes_of, broadcast_to, diagonal, expand_dims
+from tarograd.ops import elementwise, reduction
+
+
+def sum(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    """Sum over `axis`, by default over all elements."""
+    return reduction.sum(x, axis=axes_of("sum", x, axis), keepdims=keepdims)
+
+
+def mean(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    """Mean over `axis`."""
+    return reduction.mean(x, axis=axes_of("mean", x, axis), keepdims=keepdims)
+
+
+def max(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    """Largest element along `axis`; equal ones share the gradient."""
+    return reduction.max(x, axis=axes_of("max", x, axis), keepdims=keepdims)
+
+
+def min(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    """Smallest element along `axis`; equal ones share the gradient."""
+    return reduction.min(x, axis=axes_of("min", x, axis), keepdims=keepdims)
+
+
+def prod(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    """Product along `axis`, with the right gradient at zeros too."""
+    return reduction.prod(x, axis=axes_of("prod", x, axis), keepdims=keepdims)
+
+
+def argmax(x: Any, axis: int | None = None) -> Any:
+    """Where the largest element stands; not differentiable."""
+    return reduction.argmax(x, axis=axis)
+
+
+def argmin(x: Any, axis: int | None = None) -> Any:
+    """Where the smallest element stands; not differentiable."""
+    return argmax(-x, axis)
+
+
+def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """Sum over the diagonal of two axes."""
+    return sum(diagonal(x, offset, axis1, axis2), -1)
+
+
+def average(x: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = False) -> Any:
+    """Mean over `axis`, each element times its weight; `weights` of the shape of x or the axis."""
+    if weights is None:
+        return mean(x, axis, keepdims=keepdims)
+    (w,) = arrays_of(weights)
+    axes = axes_of("average", x, axis)
+    if w.shape != x.shape:
+        if w.ndim != 1 or [x.shape[i] for i in axes] != [*w.shape]:
+            raise ValueError(
+                f"average: weights of the shape {w.shape} fit neither {x.shape} "
+                f"nor axis {axis} of it"
+            )
+        w = broadcast_to(expand_dims(w, range(1, x.ndim - axes[0])), x.shape)
+    return sum(x * w, axes, keepdims=keepdims) / sum(w, axes, keepdims=keepdims)
+
+
+def var(x: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
+    """Variance: the mean squared distance from the mean, over n - `ddof`."""
+    axes = axes_of("var", x, axis)
+    distance = x - mean(x, axes, keepdims=True)
+    n = math.prod(x.shape[i] for i in axes)
+    return sum(distance * distance, axes, keepdims=keepdims) / (n - ddof)
+
+
+def std(x: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
+    """Standard deviation: the root of the variance."""
+    return elementwise.sqrt(var(x, axis, ddof=ddof, keepdims=keepdims))
+
+
+def norm(x: Any, ord: float | str | None = None, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Euclidean length along `axis` (by default of all elements), or with `ord` 1 or inf.
+
+    At the zero vector the gradient is taken as 0.
+    """
+    axes = axes_of("norm", x, axis)
+    ruled: dict[int, tuple[Any, ...]] = {1: (None, 1, 2, np.inf), 2: (None, "fro")}
+    if ord not in ruled.get(len(axes), (None,)):
+        raise TypeError(
+            f"norm: ord={ord!r} over the axes {axes} of the shape {x.shape} has no rule; "
+            "None has, of vectors also 1, 2 and inf, of matrices also 'fro'"
+        )
+    if ord == 1:
+        return sum(elementwise.absolute(x), axes, keepdims=keepdims)
+    if ord == np.inf:
+        return max(elementwise.absolute(x), axes, keepdims=keepdims)
+    squares = sum(x * x, axes, keepdims=keepdims)
+    positive = squares > 0
+    root = elementwise.sqrt(elementwise.where(positive, squares, 1))
+    return elementwise.where(positive, root, 0)
