@@ -101,3 +101,31 @@ def test_lowering_keeps_what_a_program_computes(case: Case) -> None:
     inputs = dict(zip(program.inputs, arguments, strict=True))
     y, lowered = (evaluated(p, inputs)[-1] for p in (program, lower(program)))
     np.testing.assert_allclose(lowered, y, rtol=1e-13, atol=1e-14, strict=True)
+
+
+LONG = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps / 100
+SMOOTH: dict[str, tuple[Any, Any, float, float]] = {
+    "exp": (np.exp, np.exp, -80, 80),
+    "expm1": (np.expm1, np.expm1, -3, 80),
+    "log": (np.log, np.log, 1e-6, 10),
+    "log1p": (np.log1p, np.log1p, -0.999, 10),
+    "tanh": (np.tanh, np.tanh, -3, 3),
+    "sigmoid": (tg.sigmoid, lambda x: 1 / (1 + np.exp(-x)), -20, 20),
+}
+
+
+@pytest.mark.parametrize(("dtype", "ulps"), [(np.float32, 2), (np.float64, 4)])
+@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.parametrize("scale", [1.0, 0.01])
+def test_smooth_functions_are_right_to_the_last_bits(
+    name: str, scale: float, dtype: Any, ulps: int
+) -> None:
+    if dtype == np.float64 and not LONG:
+        pytest.skip("this machine has no number longer than float64")
+    function, truth, low, high = SMOOTH[name]
+    middle = 1.0 if name == "log" else 0.0
+    x = np.random.default_rng(3).uniform(low, high, 300_000)
+    x = (middle + scale * (x - middle)).astype(dtype)
+    (y,) = native(trace(lambda x: {"y": function(x)}, {"x": x}), [x])
+    true = truth(x.astype(np.longdouble))
+    assert np.all(np.abs(y - true) <= ulps * np.spacing(np.abs(true).astype(dtype)))

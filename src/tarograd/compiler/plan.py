@@ -52,6 +52,7 @@ ELEMENTWISE: tuple[Primitive, ...] = (
     elementwise.sin,
     elementwise.cos,
     elementwise.tanh,
+    elementwise.sigmoid,
     elementwise.sign,
     elementwise.absolute,
     elementwise.maximum,

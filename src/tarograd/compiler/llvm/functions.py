@@ -93,17 +93,43 @@ def expm1(b: Any, x: Any) -> Any:
     return b.fmul(fma(b, small, scale, b.fsub(scale, one)), _power_of_two(b, rest, x))
 
 
+def _quotient(b: Any, numerator: Any, d: Any, lost: Any) -> Any:
+    """The numerator over d + lost, where the addition that made d has lost something: rounded once.
+
+    Its remainder, times the reciprocal that is there anyway, corrects it.
+    """
+    inverse = b.fdiv(constant(1.0, d.type), d)
+    q = b.fmul(numerator, inverse)
+    minus = b.fneg(q)
+    return fma(b, fma(b, minus, lost, fma(b, minus, d, numerator)), inverse, q)
+
+
 def tanh(b: Any, x: Any) -> Any:
-    """T / (t + 2) with t = e^(2|x|) - 1, which stays exact near 0; 1 - 2 / (t + 2) beyond ½."""
+    """T / (t + 2) with t = e^(2|x|) - 1, which stays exact near 0; 1 - 2 / (t + 2) beyond 0.55."""
     single = _bits(x) == 32
     size = _clamped(b, call(b, "fabs", x), 0.0, 10.0 if single else 20.0)
     small, n = _small_expm1(b, b.fadd(size, size))
     scale = _power_of_two(b, n, x)
     t = fma(b, small, scale, b.fsub(scale, constant(1.0, x.type)))
-    two, large = constant(2.0, x.type), b.fcmp_ordered(">", size, constant(0.5, x.type))
-    share = b.fdiv(b.select(large, two, t), b.fadd(t, two))
+    two, large = constant(2.0, x.type), b.fcmp_ordered(">", size, constant(0.55, x.type))
+    d = b.fadd(t, two)
+    share = _quotient(b, b.select(large, two, t), d, b.fsub(t, b.fsub(d, two)))
     y = b.select(large, b.fsub(constant(1.0, x.type), share), share)
     return call(b, "copysign", y, x)
+
+
+def sigmoid(b: Any, x: Any) -> Any:
+    """1 / (1 + e) above 0 and e / (1 + e) below, with e = e^-|x| = 2^n p."""
+    single, one, zero = _bits(x) == 32, constant(1.0, x.type), constant(0.0, x.type)
+    size = _clamped(b, call(b, "fabs", x), 0.0, 104.0 if single else 746.0)
+    small, n = _small_expm1(b, b.fneg(size))
+    p, half = b.fadd(one, small), b.ashr(n, constant(1, n.type))
+    first, second = _power_of_two(b, half, x), _power_of_two(b, b.sub(n, half), x)
+    e = b.fmul(b.fmul(p, first), second)
+    d = b.fadd(one, e)
+    below = b.fcmp_ordered("<", x, zero)
+    q = _quotient(b, b.select(below, p, one), d, b.fsub(e, b.fsub(d, one)))
+    return b.select(below, b.fmul(b.fmul(q, first), second), q)
 
 
 def log(b: Any, x: Any) -> Any:

@@ -180,6 +180,7 @@ EMITTERS: dict[Primitive, Emit] = {
     elementwise.log: _float(functions.log),
     elementwise.log1p: _float(functions.log1p),
     elementwise.tanh: _float(functions.tanh),
+    elementwise.sigmoid: _float(functions.sigmoid),
     elementwise.sin: _float(lambda b, x: call(b, "sin", x)),
     elementwise.cos: _float(lambda b, x: call(b, "cos", x)),
     elementwise.sqrt: _float(lambda b, x: call(b, "sqrt", x)),

@@ -42,6 +42,7 @@ HEAVY = (
     elementwise.log,
     elementwise.log1p,
     elementwise.tanh,
+    elementwise.sigmoid,
     elementwise.sin,
     elementwise.cos,
     arithmetic.power,
