@@ -306,6 +306,25 @@ def test_a_tiny_factor_and_one_element_of_many_are_seen_in_quick_mode() -> None:
     assert one.verdict == "wrong"
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("f", [np.sum, np.asarray])
+def test_a_wrong_element_with_a_small_gradient_is_seen_in_quick_mode(f: Any, seed: int) -> None:
+    x = np.random.default_rng(seed).normal(size=50_000)
+    x[12_345] = 3e-3  # its gradient is 5e-6 of the others', and wrong by 1 %
+
+    def off(x: Any) -> Any:
+        g = 3 * x * x
+        g[12_345] *= 1.01
+        return g
+
+    def cubes(x: Any) -> Any:
+        return f(x * x * x)
+
+    found = tg.check_gradients(cubes, x, grad=off, mode="quick", seed=seed)
+    assert found.verdict == "wrong"
+    assert (12_345,) in [w.index for w in found.leaves["x"].worst(2)]
+
+
 class Wide:
     """A layer with 6,000 weights, whose gradient is spoiled."""
 

@@ -59,7 +59,7 @@ def check_gradients(
             `grad(*inputs, upstream)`; True for a function that returns `value, gradient`.
         params: where the gradient of each parameter is, if the names are unusual:
             `{"W": "dW"}`.
-        mode: `quick` (one direction for each leaf), `default`, `thorough`, or `contract` (what
+        mode: `quick` (two directions for each leaf), `default`, `thorough`, or `contract` (what
             needs no numeric derivative).
         order: 2 to check the gradient's own gradient after it, where there is one: the function
             is then that from the inputs and the upstream gradient to the gradients.

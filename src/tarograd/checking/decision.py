@@ -12,6 +12,8 @@ from tarograd.checking.subject import Array, Values, rms
 
 RIGHT, WRONG, UNKNOWN = "right", "wrong", "cannot tell"
 CONCLUSIVE = 1e-5  # an error bar wider than this part of the gradient's size decides nothing
+PLAIN, EVENED, SIZED = range(3)  # kinds of random directions
+EVEN = 1e-2  # of the size of a gradient: smaller elements are not moved any more
 SHORT = 1e-10  # a unit roundoff above this is that of float32 or less
 
 
@@ -43,17 +45,33 @@ class Judgement:
         return self.gap / self.scale if self.scale else float(self.gap > 0)
 
 
-def random_direction(bench: Bench, leaves: tuple[str, ...], kind: int = 0) -> dict[str, Array]:
-    """How the leaves move: normal numbers of each leaf's size.
+def random_direction(bench: Bench, leaves: tuple[str, ...], kind: int = PLAIN) -> dict[str, Array]:
+    """How the leaves move: random numbers of each leaf's size.
 
-    Every third kind moves each element by its own size, so that small elements count too.
+    A sum over a million elements hides one of them, so two kinds of three are weighted. EVENED
+    moves an element the less the larger its claimed gradient is: then all contribute alike, and
+    a wrong one counts however small its gradient is beside the others. SIZED moves each element
+    by its own size.
     """
+    if kind % 3 == EVENED and bench.ulp <= SHORT:  # what float32 rounds hides the small terms
+        return _evened(bench, leaves)
     direction = {}
     for name in leaves:
         x = bench.values[name]
         size = rms(x)
-        each = np.maximum(np.abs(x), 0.03 * size) if kind % 3 == 1 else size
+        each = np.maximum(np.abs(x), 0.03 * size) if kind % 3 == SIZED else size
         direction[name] = each * bench.random.standard_normal(x.shape)
+    return direction
+
+
+def _evened(bench: Bench, leaves: tuple[str, ...]) -> dict[str, Array]:
+    """Moves of random sign, near the leaf's size, and smaller as the gradient is larger."""
+    claimed, direction = bench.gradients(bench.upstream()), {}
+    for name in leaves:
+        x, g = bench.values[name], np.nan_to_num(np.abs(claimed[name]), posinf=0)
+        small = EVEN * rms(g)
+        move = bench.random.uniform(0.5, 1.5, x.shape) * bench.random.choice([-1.0, 1.0], x.shape)
+        direction[name] = rms(x) * small / (small + g) * move
     return direction
 
 

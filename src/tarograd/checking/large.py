@@ -7,7 +7,7 @@ import numpy as np
 from tarograd.checking.bench import Bench
 from tarograd.checking.case import Case, columns
 from tarograd.checking.causes_factor import scale, zero
-from tarograd.checking.decision import RIGHT, judge, random_direction
+from tarograd.checking.decision import EVENED, RIGHT, judge, random_direction
 from tarograd.checking.points import elsewhere, runs
 from tarograd.checking.projection import slopes
 from tarograd.checking.report import Cause, LeafReport
@@ -21,24 +21,33 @@ def culprits(bench: Bench, leaf: str) -> Array:
     """Some wrong elements of a large leaf: of the half with the larger gap, again the half.
 
     A gap along a direction is the sum of the gaps along its parts, so that one random direction
-    is enough, and one claimed gradient.
+    is enough, and one claimed gradient. It is the direction on which all elements contribute
+    alike, so that none is too small to be seen.
     """
     x, c = bench.values[leaf], bench.upstream()
-    direction = rms(x) * bench.random.standard_normal(x.shape)
+    direction = random_direction(bench, (leaf,), EVENED)[leaf]
     whole = slopes(bench.evaluate, bench.values, {leaf: direction}, bench.noise)
     if bench.subject.takes_upstream:
         c = np.where(whole.kink, 0, c)
     terms = (bench.gradients(c)[leaf] * direction).reshape(-1)
     gap = float(terms.sum()) - float(np.sum(c * whole.value))
+    enough = 0.1 * abs(gap) / (np.linalg.norm(c * whole.value) * np.sqrt(c.size) + 1e-300)
+
+    def inside(block: Array) -> float:
+        part = np.zeros(x.shape)
+        part.reshape(-1)[block] = direction.reshape(-1)[block]
+        found = slopes(bench.evaluate, bench.values, {leaf: part}, bench.noise, enough=enough)
+        return float(terms[block].sum()) - float(np.sum(c * found.value))
+
+    if terms.size == c.size:  # of an elementwise function each output shows its own element
+        block = np.argsort(-np.abs(terms - c * whole.value))[:FEW]
+        if abs(gap - inside(block)) < 0.5 * abs(gap):
+            return block
     block = np.arange(x.size)
     while block.size > FEW:
         first, second = np.array_split(block, 2)
-        part = np.zeros(x.shape)
-        part.reshape(-1)[first] = direction.reshape(-1)[first]
-        found = slopes(bench.evaluate, bench.values, {leaf: part}, bench.noise)
-        inside = float(terms[first].sum()) - float(np.sum(c * found.value))
-        left = abs(inside) > abs(gap - inside)
-        block, gap = (first, inside) if left else (second, gap - inside)
+        part = inside(first)
+        block, gap = (first, part) if abs(part) > abs(gap - part) else (second, gap - part)
     return block
 
 
