@@ -271,12 +271,13 @@ class Derivatives:
             if other is None:
                 continue
             other.stateless = bench.stateless
-            for leaf in other.leaves:
-                if self.report.leaves[leaf].verdict != RIGHT:
-                    continue
-                judged = judge(other, random_direction(other, (leaf,)), other.upstream())
-                if judged.verdict != WRONG:
-                    continue
+            leaves = tuple(n for n in other.leaves if self.report.leaves[n].verdict == RIGHT)
+            if not leaves:
+                continue
+            together = judge(other, random_direction(other, leaves), other.upstream())
+            if together.verdict == RIGHT:
+                continue
+            for leaf in leaves:
                 judged = self._judge(other, (leaf,))
                 if judged.verdict == WRONG and judged.severity > APPROXIMATION:
                     found = self._leaf(other, leaf, judged)
@@ -299,11 +300,17 @@ class Derivatives:
             yield "at larger values", {**other, **leaves}
 
     def _ties(self) -> None:
-        """Along directions that keep ties the function is smooth: there a gradient is judged."""
+        """Along directions that keep ties the function is smooth: there a gradient is judged.
+
+        Where no output has a kink along a random direction, ties make no difference.
+        """
         points = [self.bench, *(runs(self.bench, rounded(self.bench, k)) for k in (1.2, 0.5))]
         leaves = tuple(n for n in self.bench.subject.inputs if n in self.bench.leaves)
         for bench in points:
             if bench is None or not leaves:
+                continue
+            split = judge(bench, random_direction(bench, leaves), bench.upstream())
+            if split.verdict == RIGHT and not split.left_out:
                 continue
             for group in dict.fromkeys([*((n,) for n in leaves), leaves]):
                 ones = {n: np.ones(bench.values[n].shape) for n in group}
