@@ -14,6 +14,7 @@ RIGHT, WRONG, UNKNOWN = "right", "wrong", "cannot tell"
 CONCLUSIVE = 1e-5  # an error bar wider than this part of the gradient's size decides nothing
 PLAIN, EVENED, SIZED = range(3)  # kinds of random directions
 EVEN = 1e-2  # of the size of a gradient: smaller elements are not moved any more
+SPLITS, ADDED = 3, 1e-8  # of a direction into two; how precisely their slopes have to add up
 SHORT = 1e-10  # a unit roundoff above this is that of float32 or less
 
 
@@ -71,7 +72,7 @@ def _evened(bench: Bench, leaves: tuple[str, ...]) -> dict[str, Array]:
         x, g = bench.values[name], np.nan_to_num(np.abs(claimed[name]), posinf=0)
         small = EVEN * rms(g)
         move = bench.random.uniform(0.5, 1.5, x.shape) * bench.random.choice([-1.0, 1.0], x.shape)
-        direction[name] = rms(x) * small / (small + g) * move
+        direction[name] = rms(x) * (small + np.min(g)) / (small + g) * move
     return direction
 
 
@@ -106,17 +107,23 @@ def judge(
 def _not_additive(bench: Bench, direction: Values, found: Slopes, first: float) -> Array:
     """Outputs whose slope along a sum is not the sum of their slopes: a kink that looks smooth.
 
-    The middle one of three equal elements, for one, has the same slope to both sides.
+    The middle one of three equal elements, for one, has the same slope to both sides. Where the
+    same element is in the middle along all three directions it adds up by chance, hence SPLITS.
     """
-    halves: list[dict[str, Array]] = [{}, {}]
-    for n, u in direction.items():
-        chosen = bench.random.random(u.shape) < 0.5
-        halves[0][n], halves[1][n] = np.where(chosen, u, 0), np.where(chosen, 0, u)
-    one, two = (slopes(bench.evaluate, bench.values, h, bench.noise, first) for h in halves)
-    gap = np.abs(found.value - one.value - two.value)
-    bars = 5 * (found.error + one.error + two.error)
-    size = np.abs(found.value) + np.abs(one.value) + np.abs(two.value)
-    return np.asarray((gap > bars + 1e-6 * size) | one.kink | two.kink)
+    bent = np.zeros(found.kink.shape, bool)
+    for _ in range(SPLITS):
+        parts: list[dict[str, Array]] = [{}, {}]
+        for n, u in direction.items():
+            part = bench.random.normal(0.5, 1.0, u.shape) * u
+            parts[0][n], parts[1][n] = part, u - part
+        one, two = (
+            slopes(bench.evaluate, bench.values, part, bench.noise, first, ADDED) for part in parts
+        )
+        gap = np.abs(found.value - one.value - two.value)
+        bars = 5 * (found.error + one.error + two.error)
+        size = np.abs(found.value) + np.abs(one.value) + np.abs(two.value)
+        bent |= (gap > bars + 100 * ADDED * size) | one.kink | two.kink
+    return bent
 
 
 def _without(
