@@ -59,3 +59,16 @@ def test_it_writes_no_file_prints_nothing_and_starts_no_thread(outcome: dict[str
     assert outcome["files"] == []
     assert outcome["stderr"] == ""
     assert outcome["threads"] == 0
+
+
+def test_a_run_that_nobody_looks_into_imports_nothing_that_draws() -> None:
+    code = """
+import sys
+import tarograd as tg
+tg.fit(tg.nn.TwoLayerNet(64, 5, 10), tg.data.load("digits"), steps=3, progress=False)
+print([name for name in sys.modules if name.startswith(("tarograd.drawing", "matplotlib", "rich"))])
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert result.stdout == "[]\n"

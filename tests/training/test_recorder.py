@@ -180,8 +180,8 @@ def test_a_full_disk_costs_the_report_only(
 def test_a_killed_run_leaves_the_report_of_its_last_save(tmp_path: Path) -> None:
     code = (
         "import sys, tarograd as tg\n"
-        "tg.fit, sys.modules['tarograd.training.fit'].SAVE_SECONDS = tg.fit, 0.0\n"
-        "sys.modules['tarograd.training.recorder'].PATIENCE = 0\n"
+        "from tarograd.training import recorder\n"
+        "sys.modules['tarograd.training.fit'].SAVE_SECONDS, recorder.PATIENCE = 0.0, 0\n"
         "net = tg.nn.TwoLayerNet(64, 10, 10)\n"
         "tg.fit(net, tg.data.load('digits'), steps=10**7, directory='run', progress=False)\n"
     )

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,13 +30,13 @@ from tarograd.training.health import NonFiniteError, explain_nonfinite
 from tarograd.training.history import Epoch, History
 from tarograd.training.interruption import Interrupted, Interruption, interrupted
 from tarograd.training.machine import Machine
-from tarograd.training.progress import Progress
-from tarograd.training.recorder import Recorder, watching
+from tarograd.training.progress import Progress, watching
 from tarograd.training.replay import batch_loss
 from tarograd.training.store import CURVE, REPORT, Store
 
 if TYPE_CHECKING:
     from tarograd.drawing.live import Server
+    from tarograd.training.recorder import Recorder
 
 SAVE_SECONDS = 5.0  # how old last.safetensors may become while the run goes on
 
@@ -233,7 +233,8 @@ class Run:
             if compiled:
                 self.compile(show, threads, skip_zeros=compiled != "dense")
             done = len(self.history.losses)
-            with Progress(self.store.steps, done, show) as progress, self.recorder:
+            recording = self.recorder or nullcontext()
+            with Progress(self.store.steps, done, show) as progress, recording:
                 if self.history.epochs:
                     progress.epoch(self.history.epochs[-1], last=False)
                 self._loop(done, progress, interruption)
@@ -262,8 +263,12 @@ class Run:
             self.store.start()
             self._save(0)
 
-    def _recorder(self, server: Server | None) -> Recorder:
-        """What records the run; one that goes on keeps the moments of before."""
+    def _recorder(self, server: Server | None) -> Recorder | None:
+        """What records the run, if anybody sees it; one that goes on keeps the earlier moments."""
+        if self.store.directory is None and server is None:
+            return None
+        from tarograd.training.recorder import Recorder
+
         parts = self.network, self.criterion, self.optimizer, self.batches, self.splits["train"]
         directory, done = self.store.directory, len(self.history.losses)
         path = None if directory is None else directory / REPORT
@@ -282,10 +287,12 @@ class Run:
                 self._stop_if(interruption, done)
                 row = self._measure(done, interruption)
                 progress.epoch(row, last=done == self.store.steps)
-            self.recorder.look(done)
+            if self.recorder is not None:
+                self.recorder.look(done)
             if time.monotonic() - saved > SAVE_SECONDS:
                 self._save(done)
-                self.recorder.save(done)
+                if self.recorder is not None:
+                    self.recorder.save(done)
                 saved = time.monotonic()
             self._stop_if(interruption, done)
             if done == self.store.steps:
@@ -299,7 +306,9 @@ class Run:
         if self.machine is None or not self.machine.possible(done):
             self.losses[done] = self._step(done)
             return 1
-        most = min(left, self.machine.possible(done), self.recorder.room(done))
+        most = min(left, self.machine.possible(done))
+        if self.recorder is not None:
+            most = min(most, self.recorder.room(done))
         losses = self.machine.make(done, most, self._step)
         self.losses[done : done + len(losses)] = losses
         return len(losses)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tarograd.training.history import Epoch
+
+if TYPE_CHECKING:
+    from tarograd.drawing.live import Server
 
 PLAIN_SECONDS = 2.0  # how long plain lines wait for one another
 TEXT_WIDTH = 71  # of the texts beside the bar, with room to spare
@@ -87,3 +92,19 @@ class Progress:
         if self._show and self._bar is None and due:
             self._last_line = now
             print(row, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def watching(watch: bool | int) -> Iterator[Server | None]:
+    """The server that shows a run, if it is to be shown: True, or the number of a port.
+
+    Raises:
+        OSError: if the port is taken.
+    """
+    if watch is False:
+        yield None
+        return
+    from tarograd.drawing.live import Server
+
+    with Server(port=0 if watch is True else watch) as server:
+        yield server

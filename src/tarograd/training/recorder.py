@@ -11,8 +11,7 @@ import sys
 import time
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -94,22 +93,6 @@ def thinned(steps: Iterable[int], most: int) -> set[int]:
         inner = late or range(1, len(kept) - 1)
         del kept[min(inner, key=lambda i: (kept[i + 1] - kept[i - 1], -kept[i]))]
     return set(kept)
-
-
-@contextmanager
-def watching(watch: bool | int) -> Iterator[Server | None]:
-    """The server that shows a run, if it is to be shown: True, or the number of a port.
-
-    Raises:
-        OSError: if the port is taken.
-    """
-    if watch is False:
-        yield None
-        return
-    from tarograd.drawing.live import Server
-
-    with Server(port=0 if watch is True else watch) as server:
-        yield server
 
 
 class Recorder:

@@ -11,18 +11,19 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tarograd.data import Batches, Split
-from tarograd.drawing.record import record
-from tarograd.drawing.trace import Trace
 from tarograd.functions import one_hot
 from tarograd.graph import Array, context
 from tarograd.nn import Layer, Network, SquaredError
 from tarograd.optim import Optimizer
 from tarograd.tensor import Tensor
+
+if TYPE_CHECKING:
+    from tarograd.drawing.trace import Trace
 
 
 def batch_loss(network: Network, criterion: Layer, x: Tensor, labels: Array) -> Tensor:
@@ -112,6 +113,8 @@ class Replay:
         Raises:
             Exception: whatever a layer of the user's own raises.
         """
+        from tarograd.drawing.record import record
+
         for parameter, value in zip(self.parameters.values(), state.values, strict=True):
             parameter.value = value
         self.optimizer.load_state_arrays(state.optimizer)
