@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.native import assemble, host
-from tarograd.compiler.llvm.words import POINTER, constant, on_the_stack, type_of
+from tarograd.compiler.llvm.words import constant, on_the_stack, type_of
 
 LANES = 4
 
@@ -20,12 +20,12 @@ LANES = 4
 def stored(kind: ir.Type, constants: list[ir.Constant]) -> bytes:
     """What machine code writes that writes these constants one after the other."""
     module = ir.Module("constants")
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER]), "write")
+    function = ir.Function(module, ir.VOID, [ir.POINTER], "write")
     b = ir.IRBuilder(function.append_basic_block())
     for i, c in enumerate(constants):
-        place = b.gep(function.args[0], [ir.Constant(ir.IntType(64), i)], source_etype=kind)
+        place = b.gep(function.args[0], [ir.Constant(ir.integer(64), i)], source_etype=kind)
         b.store(c, place, align=1)
-    b.ret_void()
+    b.ret()
     engine = assemble(module, host())
     memory = ctypes.create_string_buffer(64 * len(constants))
     ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.get_function_address("write"))(memory)
@@ -60,22 +60,22 @@ def assert_same_bits(y: Any, expected: Any) -> None:
 @pytest.mark.parametrize("width", [8, 16, 32, 64])
 def test_whole_numbers_keep_their_bits(width: int) -> None:
     numbers = [0, 1, -1, 2 ** (width - 1) - 1, -(2 ** (width - 1)), 2**width - 1]
-    kind = ir.IntType(width)
+    kind = ir.integer(width)
     expected = b"".join((n % 2**width).to_bytes(width // 8, "little") for n in numbers)
     assert stored(kind, [constant(n, kind) for n in numbers]).startswith(expected)
 
 
 def test_a_vector_may_hold_another_number_in_each_lane() -> None:
-    numbers = [ir.Constant(ir.IntType(32), n) for n in (3, -1, 4, 1)]
-    vector = ir.Constant(ir.VectorType(ir.IntType(32), LANES), numbers)
+    numbers = [ir.Constant(ir.integer(32), n) for n in (3, -1, 4, 1)]
+    vector = ir.Constant(ir.VectorType(ir.integer(32), LANES), numbers)
     found = np.frombuffer(stored(vector.type, [vector]), np.int32, LANES)
     np.testing.assert_array_equal(found, [3, -1, 4, 1])
 
 
 def test_what_is_computed_twice_in_a_block_stands_there_once() -> None:
     module = ir.Module("twice")
-    kind = ir.IntType(64)
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, kind]), "twice")
+    kind = ir.integer(64)
+    function = ir.Function(module, ir.VOID, [ir.POINTER, kind], "twice")
     b = ir.IRBuilder(function.append_basic_block())
     place, x = function.args
     assert b.add(x, x) is b.add(x, x)

@@ -17,7 +17,9 @@ from tarograd.compiler.llvm.words import (
     below,
     called,
     constant,
+    element,
     index,
+    lanes,
     loop,
     memory_type,
     on_the_stack,
@@ -90,7 +92,8 @@ class Elements:
         ]
         given = unified(self.b, v, arguments)
         if self.often and v.is_op(elementwise.exp):
-            return called(self.b, functions.exp, given[0])
+            name = f"exp_{lanes(given[0])}_{element(given[0])}"
+            return called(self.b, name, given[0].type, given, functions.exp)
         return EMITTERS[v.primitive](self.b, v, given)
 
     def _mine(self, v: Value) -> bool:
@@ -230,7 +233,7 @@ def _nonzero(e: Elements, v: Value, places: list[Place]) -> Any:
     if columns % n:
         found = b.and_(found, below(b, places[1].first, columns, n))
     kind = type_of(v.dtype)
-    bits = b.bitcast(found, ir.IntType(n))
+    bits = b.bitcast(found, ir.integer(n))
     return b.zext(bits, kind) if n < kind.width else bits
 
 

@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.words import I32, I64, call, constant, element, fma, shaped
 
 LN2 = {
@@ -21,7 +20,7 @@ LOG2E = 1.4426950408889634
 
 
 def _bits(x: Any) -> int:
-    return 32 if isinstance(element(x), ir.FloatType) else 64
+    return int(element(x).width)
 
 
 def _integer(x: Any) -> Any:

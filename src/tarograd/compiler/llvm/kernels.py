@@ -28,7 +28,6 @@ from tarograd.compiler.llvm.skip import visits_kernel
 from tarograd.compiler.llvm.turn import is_turn, read_columns, store_columns, turn_kernel
 from tarograd.compiler.llvm.words import (
     I64,
-    POINTER,
     accumulate,
     across,
     below,
@@ -62,8 +61,8 @@ def emit_kernel(
     Its arguments are the addresses of its arrays, and which of its units it is to do: from the
     first to before the last.
     """
-    kinds = [*[POINTER] * len(spots), I64, I64]
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
+    kinds = [*[ir.POINTER] * len(spots), I64, I64]
+    function = ir.Function(module, ir.VOID, kinds, name)
     function.linkage = "internal"
     *arrays, first, last = function.args
     for argument in arrays:
@@ -76,7 +75,7 @@ def emit_kernel(
         product_kernel(elements, kernel, target)
     elif 0 not in kernel.shape:
         KERNELS[kernel.kind](elements, kernel)
-    b.ret_void()
+    b.ret()
     return function, share.units
 
 

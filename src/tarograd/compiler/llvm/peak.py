@@ -12,7 +12,7 @@ from llvmlite import binding
 
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.native import Target, assemble, host
-from tarograd.compiler.llvm.words import I64, POINTER, constant, fma, repeat, type_of
+from tarograd.compiler.llvm.words import I64, constant, fma, repeat, type_of
 
 LOOP = "tarograd_peak"
 TURNS = 8  # of all chains in one pass through the loop, so that the loop itself costs nothing
@@ -32,8 +32,7 @@ def multiply_add(target: Target, dtype: Any = np.float32) -> tuple[Callable[[int
     kind = ir.VectorType(type_of(np.dtype(dtype)), target.bits // 8 // np.dtype(dtype).itemsize)
     module = ir.Module("tarograd_peak")
     module.triple = binding.get_process_triple()
-    signature = ir.FunctionType(ir.VoidType(), [I64, POINTER])
-    function = ir.Function(module, signature, LOOP)
+    function = ir.Function(module, ir.VOID, [I64, ir.POINTER], LOOP)
     b = ir.IRBuilder(function.append_basic_block("entry"))
     half = constant(0.5, kind)
 
@@ -47,7 +46,7 @@ def multiply_add(target: Target, dtype: Any = np.float32) -> tuple[Callable[[int
     for x in sums[1:]:
         total = b.fadd(total, x)
     b.store(total, function.args[1], align=np.dtype(dtype).itemsize)
-    b.ret_void()
+    b.ret()
     engine = assemble(module, target)
     run = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)(engine.get_function_address(LOOP))
     out = np.zeros(kind.count, dtype)

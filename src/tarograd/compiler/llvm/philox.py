@@ -19,7 +19,7 @@ from tarograd.compiler.program import Value
 from tarograd.compiler.trace import Untraceable
 from tarograd.ops import random
 
-I128 = ir.IntType(128)
+I128 = ir.integer(128)
 DOUBLE = FLOATS[np.dtype(np.float64)]
 MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
 WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)

@@ -17,6 +17,7 @@ from tarograd.compiler.llvm.elements import Elements, Place
 from tarograd.compiler.llvm.turn import Lines, turn
 from tarograd.compiler.llvm.words import (
     I64,
+    Sums,
     accumulate,
     constant,
     fma,
@@ -33,8 +34,6 @@ from tarograd.compiler.plan import Kernel
 from tarograd.compiler.program import Value
 from tarograd.ops import arithmetic, elementwise, shape
 
-# The sums after one more term, from its number and the sums before.
-Body = Callable[[Any, list[Any]], list[Any]]
 # What takes many instructions, which would stand in the code for each register of a tile.
 HEAVY = (
     elementwise.exp,
@@ -229,7 +228,7 @@ def _tiles(
             _finish(e, v, tile, sums)
 
 
-def _summed(e: Elements, kernel: Kernel, tile: Tile, start: list[Any], body: Body) -> list[Any]:
+def _summed(e: Elements, kernel: Kernel, tile: Tile, start: list[Any], body: Sums) -> list[Any]:
     """The sum over all k; where it is long, other arrays are fetched meanwhile, row by row."""
     b, terms = e.b, kernel.values[0].operands[0].shape[1]
     if terms < LONG:
@@ -309,7 +308,7 @@ def _visited(
     visits: Value,
     band: Any,
     start: list[Any],
-    body: Body,
+    body: Sums,
 ) -> list[Any]:
     """The sum over the places in the list of a band, instead of over all."""
     b = e.b

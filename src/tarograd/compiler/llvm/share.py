@@ -18,7 +18,7 @@ from math import prod
 from typing import Any
 
 from tarograd.compiler.llvm import text as ir
-from tarograd.compiler.llvm.words import I8, I64, POINTER, index, loop
+from tarograd.compiler.llvm.words import I8, I64, index, loop
 from tarograd.compiler.plan import Kernel
 from tarograd.ops import arithmetic, elementwise
 
@@ -258,19 +258,19 @@ def emit_phases(b: Any, phases: Sequence[Phase], team: Any, step: Any) -> None:
 
 def _agreement(module: Any) -> list[Any]:
     """The functions by which the threads agree."""
-    void, pause = ir.VoidType(), ""
+    pause = ""
     if module.triple.startswith("x86_64"):
         name = "llvm.x86.sse2.pause"
         pause = f"call void @{name}()"
-        ir.Function(module, ir.FunctionType(void, []), name)
+        ir.Function(module, ir.VOID, [], name)
     kinds = {
-        "take": ir.FunctionType(I64, [POINTER, I64, I64, I64]),
-        "finish": ir.FunctionType(void, [POINTER, POINTER, I64, I64]),
-        "await": ir.FunctionType(void, [POINTER, POINTER, I64]),
+        "take": (I64, [ir.POINTER, I64, I64, I64]),
+        "finish": (ir.VOID, [ir.POINTER, ir.POINTER, I64, I64]),
+        "await": (ir.VOID, [ir.POINTER, ir.POINTER, I64]),
     }
     text = AGREEMENT.format(pause=pause, spins=SPINS)
     parts = text.strip().split("\n\n")
     return [
-        ir.Function(module, kind, name, part)
+        ir.Function(module, *kind, name, part)
         for (name, kind), part in zip(kinds.items(), parts, strict=True)
     ]

@@ -51,7 +51,7 @@ def _of_rows(e: Elements, v: Value, bits: Value) -> None:
             for other in here[1:]:
                 together = b.or_(together, other)
             if together.type.width > lanes:
-                together = b.trunc(together, ir.IntType(lanes))
+                together = b.trunc(together, ir.integer(lanes))
             first = b.mul(c, index(lanes))
             return [_append(e, v, number, found[0], first, together)]
 
@@ -83,7 +83,7 @@ def _of_columns(e: Elements, v: Value, bits: Value) -> None:
                 )
                 if rows % lanes:
                     wanted = b.and_(wanted, below(b, first, rows, lanes))
-                together = b.bitcast(wanted, ir.IntType(lanes))
+                together = b.bitcast(wanted, ir.integer(lanes))
                 following.append(_append(e, v, number, position, first, together))
             return following
 
@@ -99,13 +99,11 @@ def _append(e: Elements, v: Value, band: Any, found: Any, first: Any, bits: Any)
         return _append_singly(e, v, band, found, first, bits)
     places = b.add(splat(b, b.trunc(first, I32), n), counted(I32, n))
     wanted = b.bitcast(bits, ir.VectorType(I1, n))
-    name = f"llvm.experimental.vector.compress.v{n}i32"
-    compress = b.module.globals.get(name)
-    if compress is None:
-        kinds = [places.type, wanted.type, places.type]
-        compress = ir.Function(b.module, ir.FunctionType(places.type, kinds), name)
-    rest = ir.Constant(places.type, ir.Undefined)
-    chosen = b.call(compress, [places, wanted, rest])
+    name, rest = (
+        f"llvm.experimental.vector.compress.v{n}i32",
+        ir.Constant(places.type, ir.Undefined),
+    )
+    chosen = b.call_known(name, places.type, [places, wanted, rest])
     e.store(v, [Place(band), Place(b.add(found, index(1)), n)], chosen)
     return b.add(found, b.zext(call(b, "ctpop", b.zext(bits, I32)), I64))
 

@@ -11,7 +11,7 @@ from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.ahead import Part, fetch, gathered
 from tarograd.compiler.llvm.alike import Spot
 from tarograd.compiler.llvm.share import Body, Phase, emit_phases, merged, phase
-from tarograd.compiler.llvm.words import I1, I8, I64, POINTER, index
+from tarograd.compiler.llvm.words import I1, I8, I64, index
 from tarograd.compiler.plan import Kernel, Plan
 from tarograd.compiler.program import Value
 
@@ -87,8 +87,8 @@ class Steps:
 
     def _begin(self, name: str, more: int) -> tuple[Any, Any, list[Any]]:
         """Start a function and its loop."""
-        kinds = [I64, *[POINTER] * (len(self.names) + len(FED) + 1 + more)]
-        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), kinds), name)
+        kinds = [I64, *[ir.POINTER] * (len(self.names) + len(FED) + 1 + more)]
+        function = ir.Function(self.module, ir.VOID, kinds, name)
         self.steps, *rest = function.args
         self.blocks = dict(zip(self.names, rest, strict=False))
         self.fed = rest[len(self.names) : len(self.names) + len(FED)]
@@ -107,7 +107,7 @@ class Steps:
         i.add_incoming(following, b.block)
         b.cbranch(b.icmp_unsigned("<", following, self.steps), self.head, done)
         b.position_at_end(done)
-        b.ret_void()
+        b.ret()
 
     def _feed(self, b: Any, i: Any) -> None:
         """Copy what belongs to this step to where the kernels read it."""
@@ -164,9 +164,5 @@ def span(plan: Plan, v: Value) -> int:
 
 
 def _copy(b: Any, to: Any, source: Any, nbytes: int) -> None:
-    name = "llvm.memcpy.p0.p0.i64"
-    function = b.module.globals.get(name)
-    if function is None:
-        signature = ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64, I1])
-        function = ir.Function(b.module, signature, name)
-    b.call(function, [to, source, index(nbytes), ir.Constant(I1, 0)])
+    given = [to, source, index(nbytes), ir.Constant(I1, 0)]
+    b.call_known("llvm.memcpy.p0.p0.i64", ir.VOID, given)

@@ -16,12 +16,12 @@ import numpy as np
 
 
 class Type:
-    """A type; two of the same text are equal."""
+    """A type of `width` bits; two of the same text are equal."""
 
-    __slots__ = ("text",)
+    __slots__ = ("text", "width")
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, text: str, width: int = 0) -> None:
+        self.text, self.width = text, width
 
     def __str__(self) -> str:
         return self.text
@@ -33,66 +33,20 @@ class Type:
         return hash(self.text)
 
     def written(self, number: Any) -> str:
-        """A constant of this type."""
-        return str(int(number))
+        """A constant of this type; a float of either size is written as the bits of a float64."""
+        if self not in (FLOAT, DOUBLE):
+            return str(int(number))
+        number = float(np.float32(number)) if self == FLOAT else number
+        return f"0x{struct.unpack('<Q', struct.pack('<d', number))[0]:016x}"
 
 
-class IntType(Type):
-    """Whole numbers of `width` bits."""
-
-    __slots__ = ("width",)
-
-    def __init__(self, width: int) -> None:
-        super().__init__(f"i{width}")
-        self.width = width
+FLOAT, DOUBLE = Type("float", 32), Type("double", 64)
+POINTER, VOID = Type("ptr"), Type("void")  # the address of anything; nothing
 
 
-class FloatType(Type):
-    """float32."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        super().__init__("float")
-
-    def written(self, number: Any) -> str:
-        """The bits of the same number in float64, which is how LLVM writes both types."""
-        return _bits(float(np.float32(number)))
-
-
-class DoubleType(Type):
-    """float64."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        super().__init__("double")
-
-    def written(self, number: Any) -> str:
-        """The bits of the number."""
-        return _bits(number)
-
-
-def _bits(number: float) -> str:
-    return f"0x{struct.unpack('<Q', struct.pack('<d', number))[0]:016x}"
-
-
-class PointerType(Type):
-    """The address of anything."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        super().__init__("ptr")
-
-
-class VoidType(Type):
-    """What a function gives that gives nothing."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        super().__init__("void")
+def integer(width: int) -> Type:
+    """Whole numbers of so many bits."""
+    return Type(f"i{width}", width)
 
 
 class VectorType(Type):
@@ -109,13 +63,6 @@ class VectorType(Type):
         if not number and str(number) != "-0.0":
             return "zeroinitializer"
         return f"<{', '.join([f'{self.element} {self.element.written(number)}'] * self.count)}>"
-
-
-class FunctionType:
-    """What a function takes and gives."""
-
-    def __init__(self, result: Type, arguments: Sequence[Type]) -> None:
-        self.result, self.arguments = result, list(arguments)
 
 
 class Value:
@@ -215,11 +162,13 @@ class Module:
 class Function(Value):
     """A function; one without blocks is a `text` that is given, or comes from elsewhere."""
 
-    def __init__(self, module: Module, kind: FunctionType, name: str, text: str = "") -> None:
-        super().__init__(PointerType(), f"@{name}")
+    def __init__(
+        self, module: Module, result: Type, arguments: Sequence[Type], name: str, text: str = ""
+    ) -> None:
+        super().__init__(POINTER, f"@{name}")
         module.globals[name] = self
-        self.module, self.kind, self.linkage, self.text = module, kind, "", text
-        self.args = [Argument(t, f"%a{i}") for i, t in enumerate(kind.arguments)]
+        self.module, self.result, self.linkage, self.text = module, result, "", text
+        self.args = [Argument(t, f"%a{i}") for i, t in enumerate(arguments)]
         self.blocks: list[Block] = []
         self.values = 0
 
@@ -237,10 +186,10 @@ class Function(Value):
         if self.text:
             return self.text
         if not self.blocks:
-            kinds = ", ".join(map(str, self.kind.arguments))
-            return f"declare {self.kind.result} {self.name}({kinds})"
+            kinds = ", ".join(a.type.text for a in self.args)
+            return f"declare {self.result} {self.name}({kinds})"
         arguments = ", ".join(map(str, self.args))
-        head = f"define {self.linkage} {self.kind.result} {self.name}({arguments}) {{"
+        head = f"define {self.linkage} {self.result} {self.name}({arguments}) {{"
         return "\n".join([head, *map(str, self.blocks), "}"])
 
 
@@ -286,8 +235,7 @@ class IRBuilder:
     fadd, fsub, fmul, fdiv = map(_binary, ("fadd", "fsub", "fmul", "fdiv"))
     zext, sext, trunc, fpext = map(_cast, ("zext", "sext", "trunc", "fpext"))
     fptrunc, bitcast, fptosi = map(_cast, ("fptrunc", "bitcast", "fptosi"))
-    sitofp, uitofp, inttoptr = map(_cast, ("sitofp", "uitofp", "inttoptr"))
-    ptrtoint = _cast("ptrtoint")
+    sitofp, uitofp = map(_cast, ("sitofp", "uitofp"))
 
     def neg(self, x: Value) -> Value:
         """-x of a whole number."""
@@ -298,7 +246,7 @@ class IRBuilder:
         return self.emit(x.type, f"fneg {x.typed}")
 
     def _compare(self, kind: str, x: Value, y: Value) -> Value:
-        return self.emit(_like(IntType(1), x), f"{kind} {x.typed}, {y.name}")
+        return self.emit(_like(integer(1), x), f"{kind} {x.typed}, {y.name}")
 
     def icmp_signed(self, sign: str, x: Value, y: Value) -> Value:
         """Compare whole numbers with a sign."""
@@ -356,11 +304,17 @@ class IRBuilder:
     def call(self, function: Function, arguments: Sequence[Value]) -> Value:
         """What the function gives."""
         given = ", ".join(a.typed for a in arguments)
-        text = f"call {function.kind.result} {function.name}({given})"
-        if isinstance(function.kind.result, VoidType):
+        text = f"call {function.result} {function.name}({given})"
+        if function.result is VOID:
             self.block.lines.append(text)
-            return Constant(IntType(1), Undefined)
-        return self.emit(function.kind.result, text)
+            return function
+        return self.emit(function.result, text)
+
+    def call_known(self, name: str, result: Type, arguments: Sequence[Value]) -> Value:
+        """What one of LLVM's own functions gives, which is declared if it is not yet."""
+        known = self.module.globals.get(name)
+        known = known or Function(self.module, result, [a.type for a in arguments], name)
+        return self.call(known, arguments)
 
     def phi(self, kind: Type) -> Phi:
         """A value whose ways of coming here are told later."""
@@ -376,13 +330,9 @@ class IRBuilder:
         """Go on here or there."""
         self.block.end = f"br {condition.typed}, label %{yes.name}, label %{no.name}"
 
-    def ret_void(self) -> None:
-        """Return."""
-        self.block.end = "ret void"
-
-    def ret(self, x: Value) -> None:
-        """Return a value."""
-        self.block.end = f"ret {x.type} {x.name}"
+    def ret(self, x: Value | None = None) -> None:
+        """Return a value, or nothing."""
+        self.block.end = "ret void" if x is None else f"ret {x.typed}"
 
     def append_basic_block(self, name: str = "block") -> Block:
         """Start a block behind the others."""

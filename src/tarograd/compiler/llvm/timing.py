@@ -16,7 +16,7 @@ from tarograd.compiler.llvm.kernels import emit_kernel
 from tarograd.compiler.llvm.native import Native, aligned, assemble
 from tarograd.compiler.llvm.peak import peak
 from tarograd.compiler.llvm.steps import block_names
-from tarograd.compiler.llvm.words import I8, I64, POINTER, index, repeat
+from tarograd.compiler.llvm.words import I8, I64, index, repeat
 from tarograd.compiler.report import Timing
 
 PASSES = 5  # through all kernels; the fastest of them counts
@@ -57,7 +57,7 @@ def _assembled(native: Native) -> tuple[Any, list[Any]]:
     names = block_names(native.plan)
     module = ir.Module("tarograd_timing")
     module.triple = binding.get_process_triple()
-    kinds = [I64, *[POINTER] * len(names)]
+    kinds = [I64, *[ir.POINTER] * len(names)]
     known: dict[Any, Any] = {}
     for i, kernel in enumerate(native.plan.kernels):
         key, spots = described(native.plan, kernel)
@@ -66,7 +66,7 @@ def _assembled(native: Native) -> tuple[Any, list[Any]]:
                 module, native.plan, kernel, f"kernel{i}", native.target, spots
             )
         function, units = known[key]
-        timer = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), f"time{i}")
+        timer = ir.Function(module, ir.VOID, kinds, f"time{i}")
         times, *blocks = timer.args
         b = ir.IRBuilder(timer.append_basic_block("entry"))
         where = dict(zip(names, blocks, strict=True))
@@ -78,7 +78,7 @@ def _assembled(native: Native) -> tuple[Any, list[Any]]:
             return []
 
         repeat(b, times, [], body)
-        b.ret_void()
+        b.ret()
     engine = assemble(module, native.target)
     kind = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * len(names))
     addresses = (engine.get_function_address(f"time{i}") for i in range(len(native.plan.kernels)))

@@ -9,10 +9,9 @@ from tarograd.compiler.layout import CONFLICT, SHORT, lanes_of
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.elements import Elements, Place
 from tarograd.compiler.llvm.words import (
-    I32,
-    I64,
-    POINTER,
     accumulate,
+    called,
+    chosen,
     index,
     lanes,
     loop,
@@ -98,22 +97,16 @@ def turn(b: Any, target: Lines, source: Lines, kind: Any, height: int, width: in
     It is a function, because LLVM takes longer to translate this than most of a step. Lines behind
     the last one are read, and written, in its place; the last one is written after them.
     """
-    name = f"turn_{kind}_{height}_{width}"
-    function = b.module.globals.get(name)
-    if function is None:
-        kinds = [POINTER, I64, I64] * 2
-        function = ir.Function(b.module, ir.FunctionType(ir.VoidType(), kinds), name)
-        function.linkage = "internal"
-        inner = ir.IRBuilder(function.append_basic_block("entry"))
-        to, given = Lines(*function.args[:3]), Lines(*function.args[3:])
-        vector = vector_type(kind, width)
-        read = [inner.load(p, vector, 1) for p in _each(inner, given, kind, height)]
+
+    def write(b: Any, *places: Any) -> None:
+        to, given = Lines(*places[:3]), Lines(*places[3:])
+        read = [b.load(p, vector_type(kind, width), 1) for p in _each(b, given, kind, height)]
         halvings = height.bit_length() - 1
-        lines = accumulate(inner, halvings, 1, read, lambda _, x: _interleaved(inner, x))
-        for line, place in reversed([*zip(lines, _each(inner, to, kind, height), strict=True)]):
-            inner.store(line, place, align=1)
-        inner.ret_void()
-    b.call(function, [*target, *source])
+        lines = accumulate(b, halvings, 1, read, lambda _, x: _interleaved(b, x))
+        for line, place in reversed([*zip(lines, _each(b, to, kind, height), strict=True)]):
+            b.store(line, place, align=1)
+
+    called(b, f"turn_{kind}_{height}_{width}", ir.VOID, [*target, *source], write)
 
 
 def _each(b: Any, lines: Lines, kind: Any, count: int) -> Iterator[Any]:
@@ -131,9 +124,7 @@ def _interleaved(b: Any, lines: list[Any]) -> list[Any]:
     (H. Stone, "Parallel processing with the perfect shuffle", 1971).
     """
     half, n = len(lines) // 2, lanes(lines[0])
-    masks = [
-        ir.Constant(ir.VectorType(I32, n), [ir.Constant(I32, i) for pair in pairs for i in pair])
-        for pairs in ([(i, n + i) for i in part] for part in (range(n // 2), range(n // 2, n)))
-    ]
+    places = [i + other for i in range(n) for other in (0, n)]
+    masks = chosen(places[:n]), chosen(places[n:])
     pairs = zip(lines[:half], lines[half:], strict=True)
     return [b.shuffle_vector(x, y, mask) for x, y in pairs for mask in masks]

@@ -11,9 +11,12 @@ import numpy as np
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.trace import Untraceable
 
-I1, I8, I32, I64 = (ir.IntType(n) for n in (1, 8, 32, 64))
-POINTER = ir.PointerType()
-FLOATS = {np.dtype(np.float32): ir.FloatType(), np.dtype(np.float64): ir.DoubleType()}
+I1, I8, I32, I64 = (ir.integer(n) for n in (1, 8, 32, 64))
+# Writes what a function gives, from its arguments.
+Writer = Callable[..., Any]
+# The next values that a loop carries, from its index and the last ones.
+Sums = Callable[[Any, list[Any]], list[Any]]
+FLOATS = {np.dtype(np.float32): ir.FLOAT, np.dtype(np.float64): ir.DOUBLE}
 
 
 class Place(NamedTuple):
@@ -30,7 +33,7 @@ def type_of(dtype: np.dtype[Any]) -> Any:
     if dtype in FLOATS:
         return FLOATS[dtype]
     if dtype.kind in "iu":
-        return ir.IntType(8 * dtype.itemsize)
+        return ir.integer(8 * dtype.itemsize)
     raise Untraceable(f"there is no machine type for {dtype}")
 
 
@@ -93,44 +96,33 @@ def below(b: Any, first: Any, length: int, n: int) -> Any:
 
 def prefetch(b: Any, address: Any, cache: int, writing: bool = False) -> None:
     """Ask for a cache line, to be there when it is needed; `cache` 1 is the nearest, and small."""
-    name = "llvm.prefetch.p0"
-    function = b.module.globals.get(name)
-    if function is None:
-        kinds = [POINTER, I32, I32, I32]
-        function = ir.Function(b.module, ir.FunctionType(ir.VoidType(), kinds), name)
     how = (ir.Constant(I32, i) for i in (int(writing), 4 - cache, 1))
-    b.call(function, [address, *how])
+    b.call_known("llvm.prefetch.p0", ir.VOID, [address, *how])
 
 
 def on_the_stack(b: Any, kind: Any, count: int) -> Any:
     """The address of room for `count` elements while the function runs."""
     with b.goto_entry_block():
-        return b.emit(POINTER, f"alloca {kind}, i64 {count}, align 64")
+        return b.emit(ir.POINTER, f"alloca {kind}, i64 {count}, align 64")
 
 
 def call(b: Any, name: str, *arguments: Any) -> Any:
-    """One of LLVM's intrinsic functions, such as llvm.sqrt."""
-    kind = arguments[0].type
-    part = {ir.FloatType: "f32", ir.DoubleType: "f64"}.get(type(element(arguments[0])))
-    part = part or f"i{element(arguments[0]).width}"
-    full = f"llvm.{name}.{f'v{kind.count}' if isinstance(kind, ir.VectorType) else ''}{part}"
-    function = b.module.globals.get(full)
-    if function is None:
-        signature = ir.FunctionType(kind, [a.type for a in arguments])
-        function = ir.Function(b.module, signature, full)
-    return b.call(function, arguments)
+    """One of LLVM's functions of numbers that are alike, such as llvm.sqrt."""
+    kind, one = arguments[0].type, element(arguments[0])
+    many = f"v{kind.count}" if isinstance(kind, ir.VectorType) else ""
+    suffix = f"{many}{'f' if one in FLOATS.values() else 'i'}{one.width}"
+    return b.call_known(f"llvm.{name}.{suffix}", kind, arguments)
 
 
-def called(b: Any, function: Callable[[Any, Any], Any], x: Any) -> Any:
-    """What a function of one vector computes, by a call: LLVM translates it only once."""
-    name = f"{function.__name__}_{lanes(x)}_{element(x)}"
+def called(b: Any, name: str, result: Any, arguments: Sequence[Any], write: Writer) -> Any:
+    """What a function gives that is written at its first call: LLVM translates it only once."""
     known = b.module.globals.get(name)
     if known is None:
-        known = ir.Function(b.module, ir.FunctionType(x.type, [x.type]), name)
+        known = ir.Function(b.module, result, [a.type for a in arguments], name)
         known.linkage = "internal"
         inner = ir.IRBuilder(known.append_basic_block("entry"))
-        inner.ret(function(inner, known.args[0]))
-    return b.call(known, [x])
+        inner.ret(write(inner, *known.args))
+    return b.call(known, arguments)
 
 
 def fma(b: Any, x: Any, y: Any, z: Any) -> Any:
@@ -147,8 +139,7 @@ def loop(b: Any, stop: int, step: int = 1) -> Iterator[Any]:
     before, head = b.block, b.append_basic_block("loop")
     b.branch(head)
     b.position_at_end(head)
-    i = b.phi(I64)
-    i.add_incoming(index(0), before)
+    i = _carried(b, index(0), before)
     yield i
     following = b.add(i, index(step))
     end, done = b.block, b.append_basic_block("done")
@@ -157,48 +148,35 @@ def loop(b: Any, stop: int, step: int = 1) -> Iterator[Any]:
     b.position_at_end(done)
 
 
-def accumulate(
-    b: Any, stop: int, step: int, start: Sequence[Any], body: Callable[[Any, list[Any]], list[Any]]
-) -> list[Any]:
+def accumulate(b: Any, stop: int, step: int, start: Sequence[Any], body: Sums) -> list[Any]:
     """A loop that carries values: `body(i, values)` gives their next ones."""
     if stop <= 0:
         return list(start)
     if stop <= step:
         return body(index(0), list(start))
-    before, head = b.block, b.append_basic_block("sum")
-    b.branch(head)
-    b.position_at_end(head)
-    i = b.phi(I64)
-    i.add_incoming(index(0), before)
-    carried = []
-    for value in start:
-        phi = b.phi(value.type)
-        phi.add_incoming(value, before)
-        carried.append(phi)
-    results = body(i, carried)
-    following = b.add(i, index(step))
-    end, done = b.block, b.append_basic_block("done")
-    b.cbranch(b.icmp_unsigned("<", following, index(stop)), head, done)
-    i.add_incoming(following, end)
-    for phi, result in zip(carried, results, strict=True):
-        phi.add_incoming(result, end)
-    b.position_at_end(done)
+    before = b.block
+    with loop(b, stop, step) as i:
+        carried = [_carried(b, value, before) for value in start]
+        results = body(i, list(carried))
+        for phi, result in zip(carried, results, strict=True):
+            phi.add_incoming(result, b.block)
     return results
 
 
-def repeat(
-    b: Any, count: Any, start: Sequence[Any], body: Callable[[Any, list[Any]], list[Any]]
-) -> list[Any]:
+def _carried(b: Any, value: Any, before: Any) -> Any:
+    """What is `value` at first, when the control comes from the block before the loop."""
+    phi = b.phi(value.type)
+    phi.add_incoming(value, before)
+    return phi
+
+
+def repeat(b: Any, count: Any, start: Sequence[Any], body: Sums) -> list[Any]:
     """As `accumulate`, over 0, 1, … below a number that is known only when it runs, perhaps 0."""
     before = b.block
     head, inside, done = (b.append_basic_block(name) for name in ("visit", "visited", "done"))
     b.branch(head)
     b.position_at_end(head)
-    i = b.phi(I64)
-    i.add_incoming(index(0), before)
-    carried = [b.phi(value.type) for value in start]
-    for phi, value in zip(carried, start, strict=True):
-        phi.add_incoming(value, before)
+    i, *carried = (_carried(b, value, before) for value in (index(0), *start))
     b.cbranch(b.icmp_unsigned("<", i, count), inside, done)
     b.position_at_end(inside)
     results = body(i, list(carried))
@@ -207,24 +185,20 @@ def repeat(
         phi.add_incoming(result, b.block)
     b.branch(head)
     b.position_at_end(done)
-    return list(carried)
+    return carried
 
 
 def across(b: Any, value: Any, combine: Callable[[Any, Any], Any]) -> Any:
     """All lanes combined, in halves: always in the same order."""
     while lanes(value) > 1:
         half = lanes(value) // 2
-        parts = [
-            b.shuffle_vector(
-                value,
-                value,
-                ir.Constant(
-                    ir.VectorType(I32, half), [ir.Constant(I32, i + s) for i in range(half)]
-                ),
-            )
-            for s in (0, half)
-        ]
-        value = combine(*parts)
+        masks = (chosen(range(s, s + half)) for s in (0, half))
+        value = combine(*(b.shuffle_vector(value, value, mask) for mask in masks))
         if half == 1:
             return b.extract_element(value, ir.Constant(I32, 0))
     return value
+
+
+def chosen(numbers: Sequence[int]) -> Any:
+    """The numbers of lanes, for a shuffle."""
+    return ir.Constant(ir.VectorType(I32, len(numbers)), [ir.Constant(I32, i) for i in numbers])
