@@ -19,7 +19,7 @@ LANES = 4
 
 def stored(kind: ir.Type, constants: list[ir.Constant]) -> bytes:
     """What machine code writes that writes these constants one after the other."""
-    module = ir.Module("constants")
+    module = ir.Module()
     function = ir.Function(module, ir.VOID, [ir.POINTER], "write")
     b = ir.IRBuilder(function.append_basic_block())
     for i, c in enumerate(constants):
@@ -73,7 +73,7 @@ def test_a_vector_may_hold_another_number_in_each_lane() -> None:
 
 
 def test_what_is_computed_twice_in_a_block_stands_there_once() -> None:
-    module = ir.Module("twice")
+    module = ir.Module()
     kind = ir.integer(64)
     function = ir.Function(module, ir.VOID, [ir.POINTER, kind], "twice")
     b = ir.IRBuilder(function.append_basic_block())

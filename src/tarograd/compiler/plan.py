@@ -18,7 +18,7 @@ from tarograd.compiler.program import Program, Value
 from tarograd.compiler.skipping import nonzero, visits
 from tarograd.compiler.trace import Untraceable
 from tarograd.graph import Primitive
-from tarograd.ops import arithmetic, elementwise, matmul, random, reduction, shape
+from tarograd.ops import elementwise, matmul, random, reduction, shape
 
 MOVERS = (shape.transpose, shape.repeat, shape.reshape, shape.index)
 # What has a kernel of its own: the kind of kernel.
@@ -37,38 +37,6 @@ KINDS: dict[Primitive | None, str] = {
     shape.scatter: "scatter",
     visits: "visits",
 }
-ELEMENTWISE: tuple[Primitive, ...] = (
-    arithmetic.add,
-    arithmetic.subtract,
-    arithmetic.multiply,
-    arithmetic.divide,
-    arithmetic.negative,
-    arithmetic.power,
-    elementwise.exp,
-    elementwise.expm1,
-    elementwise.log,
-    elementwise.log1p,
-    elementwise.sqrt,
-    elementwise.sin,
-    elementwise.cos,
-    elementwise.tanh,
-    elementwise.sigmoid,
-    elementwise.sign,
-    elementwise.absolute,
-    elementwise.maximum,
-    elementwise.minimum,
-    elementwise.where,
-    elementwise.cast,
-    elementwise.greater,
-    elementwise.greater_equal,
-    elementwise.less,
-    elementwise.less_equal,
-    elementwise.equal,
-    elementwise.not_equal,
-    elementwise.logical_not,
-    elementwise.logical_and,
-    elementwise.logical_or,
-)
 
 
 @dataclass(eq=False)
@@ -158,19 +126,18 @@ class Plan:
         if v.primitive in MOVERS:
             if id(v) in self.wanted:
                 self._new("loop", v)
-        elif v.primitive in ELEMENTWISE:
-            self._join(v)
         elif _sums_rows(v):
             self._join_row(v)
         elif v.primitive in KINDS:
             self._new(KINDS[v.primitive], v)
-        elif v.is_op(matmul.matmul) and v.dtype.kind == "f":
+        elif v.is_op(matmul.matmul):
+            if v.dtype.kind != "f":
+                raise Untraceable(f"there is no kernel for matmul of {v.dtype}")
             self._new("matmul" if len(v.shape) == 2 else "batched", v)
         elif v.is_op(nonzero):  # while what it looks at is at hand
-            self.kernel[id(v)] = self.kernel[id(v.operands[0])]
-            self.kernel[id(v)].values.append(v)
+            self._add(v, self.kernel[id(v.operands[0])])
         else:
-            raise Untraceable(f"there is no kernel for {v.primitive.name} of shape {v.shape}")
+            self._join(v)
 
     def _join(self, v: Value) -> None:
         """Let an elementwise value be computed by the kernel that computes its inputs."""
@@ -259,7 +226,7 @@ class Plan:
                     own = x.primitive is not None and self.kernel[id(x)] is kernel
                     if not own:
                         self.reads[kernel][id(x)] = x
-                    plain = same and v.primitive in ELEMENTWISE
+                    plain = same and (kernel.kind == "loop" or v is not kernel.values[0])
                     if not plain or kernel.kind == "rows":  # which may compute a row twice
                         self.indirect.add((kernel, id(x)))
         for found in self.reads.values():

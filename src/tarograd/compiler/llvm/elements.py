@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tarograd.compiler.llvm import functions
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.alike import Spot
 from tarograd.compiler.llvm.keys import is_rows, located
@@ -34,7 +33,20 @@ from tarograd.compiler.program import Value
 from tarograd.compiler.skipping import nonzero
 from tarograd.compiler.trace import Untraceable
 from tarograd.graph import Primitive
-from tarograd.ops import elementwise, shape
+from tarograd.ops import arithmetic, elementwise, shape
+
+# What takes many instructions: a function, where it would stand in the code many times.
+HEAVY = (
+    elementwise.exp,
+    elementwise.expm1,
+    elementwise.log,
+    elementwise.log1p,
+    elementwise.tanh,
+    elementwise.sigmoid,
+    elementwise.sin,
+    elementwise.cos,
+    arithmetic.power,
+)
 
 
 @dataclass
@@ -81,20 +93,21 @@ class Elements:
     def _emit(self, v: Value, places: list[Place]) -> Any:
         if id(v) in self.plan.buffers and not self._mine(v):
             return self.load(v, places)
-        if v.primitive is None:
-            raise Untraceable(f"{v!r} has no place")
         if v.primitive in MOVERS:
             return MOVERS[v.primitive](self, v, places)
         if v.is_op(nonzero):
             return _nonzero(self, v, places)
+        if v.primitive not in EMITTERS:
+            raise Untraceable(f"there is no kernel for {v!r}")
         arguments = [
             self.at(x, _repeated(places, x, v)) if isinstance(x, Value) else x for x in v.inputs
         ]
         given = unified(self.b, v, arguments)
-        if self.often and v.is_op(elementwise.exp):
-            name = f"exp_{lanes(given[0])}_{element(given[0])}"
-            return called(self.b, name, given[0].type, given, functions.exp)
-        return EMITTERS[v.primitive](self.b, v, given)
+        emit = EMITTERS[v.primitive]
+        if not self.often or v.primitive not in HEAVY:
+            return emit(self.b, v, given)
+        name = f"{v.primitive.name}_{lanes(given[0])}_{element(given[0])}"
+        return called(self.b, name, given[0].type, given, lambda b, *x: emit(b, v, list(x)))
 
     def _mine(self, v: Value) -> bool:
         """Whether the kernel that is being emitted computes it."""

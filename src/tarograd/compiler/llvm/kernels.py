@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tarograd.compiler.layout import lanes_of
 from tarograd.compiler.llvm import text as ir
-from tarograd.compiler.llvm.alike import Spot
+from tarograd.compiler.llvm.alike import Spot, described
 from tarograd.compiler.llvm.elements import ONE, Elements, Place
 from tarograd.compiler.llvm.general import (
     argmax_kernel,
@@ -27,6 +28,7 @@ from tarograd.compiler.llvm.share import Share
 from tarograd.compiler.llvm.skip import visits_kernel
 from tarograd.compiler.llvm.turn import is_turn, read_columns, store_columns, turn_kernel
 from tarograd.compiler.llvm.words import (
+    I8,
     I64,
     accumulate,
     across,
@@ -53,10 +55,38 @@ SUMS: dict[Primitive | None, Primitive] = {
 }
 
 
-def emit_kernel(
+@dataclass
+class Call:
+    """The function of a kernel: how many units its work has, and where its arrays are."""
+
+    kernel: Kernel
+    function: Any
+    units: int
+    spots: list[Spot]
+
+    def emit(self, b: Any, blocks: Mapping[str, Any], first: Any, last: Any) -> None:
+        """Let the units from `first` to before `last` be done, with arrays in these blocks."""
+        places = [b.gep(blocks[name], [index(at)], source_etype=I8) for name, at in self.spots]
+        b.call(self.function, [*places, first, last])
+
+
+def emit_kernels(module: Any, plan: Plan, target: Any) -> list[Call]:
+    """Write the functions of all kernels, one for those that do the same with other arrays."""
+    known: dict[Any, tuple[Any, int]] = {}
+    calls = []
+    for i, kernel in enumerate(plan.kernels):
+        key, spots = described(plan, kernel)
+        if key not in known:
+            name = f"kernel{i}_{kernel.kind}"
+            known[key] = _emit_kernel(module, plan, kernel, name, target, spots)
+        calls.append(Call(kernel, *known[key], spots))
+    return calls
+
+
+def _emit_kernel(
     module: Any, plan: Plan, kernel: Kernel, name: str, target: Any, spots: list[Spot]
 ) -> tuple[Any, int]:
-    """Write the function of a kernel, and count its units.
+    """Write the function of a kernel, and count its units; there is one at least.
 
     Its arguments are the addresses of its arrays, and which of its units it is to do: from the
     first to before the last.
@@ -76,7 +106,7 @@ def emit_kernel(
     elif 0 not in kernel.shape:
         KERNELS[kernel.kind](elements, kernel)
     b.ret()
-    return function, share.units
+    return function, max(share.units, 1)
 
 
 def _needs_single(v: Value, plan: Plan) -> bool:

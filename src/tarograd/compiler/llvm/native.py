@@ -13,14 +13,12 @@ from llvmlite import binding
 
 from tarograd.compiler.layout import ALIGNMENT, Buffer
 from tarograd.compiler.llvm import text as ir
-from tarograd.compiler.llvm.alike import described
 from tarograd.compiler.llvm.cache import cached, user_folder
-from tarograd.compiler.llvm.kernels import emit_kernel
+from tarograd.compiler.llvm.kernels import emit_kernels
 from tarograd.compiler.llvm.steps import (
     FED,
     LOOP,
     SHARED_LOOP,
-    Call,
     Steps,
     block_names,
     noted,
@@ -99,18 +97,8 @@ def emit(plan: Plan, target: Target, shared: bool = False) -> tuple[Any, int]:
     Returns:
         the module, and the number of phases in a step that is shared by several threads.
     """
-    module = ir.Module("tarograd")
-    module.triple = binding.get_process_triple()
-    known: dict[Any, Any] = {}
-    calls = []
-    for i, kernel in enumerate(plan.kernels):
-        key, spots = described(plan, kernel)
-        if key not in known:
-            name = f"kernel{i}_{kernel.kind}"
-            known[key] = emit_kernel(module, plan, kernel, name, target, spots)
-        function, units = known[key]
-        calls.append(Call(kernel, function, units, spots))
-    steps = Steps(module, plan, calls)
+    module = ir.Module(binding.get_process_triple())
+    steps = Steps(module, plan, emit_kernels(module, plan, target))
     steps.emit()
     return module, steps.emit_shared() if shared else 0
 

@@ -30,8 +30,7 @@ def multiply_add(target: Target, dtype: Any = np.float32) -> tuple[Callable[[int
         the function, whose result is 1 - 2^(-8 n) after n passes, and what owns its code.
     """
     kind = ir.VectorType(type_of(np.dtype(dtype)), target.bits // 8 // np.dtype(dtype).itemsize)
-    module = ir.Module("tarograd_peak")
-    module.triple = binding.get_process_triple()
+    module = ir.Module(binding.get_process_triple())
     function = ir.Function(module, ir.VOID, [I64, ir.POINTER], LOOP)
     b = ir.IRBuilder(function.append_basic_block("entry"))
     half = constant(0.5, kind)

@@ -32,20 +32,8 @@ from tarograd.compiler.llvm.words import (
 )
 from tarograd.compiler.plan import Kernel
 from tarograd.compiler.program import Value
-from tarograd.ops import arithmetic, elementwise, shape
+from tarograd.ops import shape
 
-# What takes many instructions, which would stand in the code for each register of a tile.
-HEAVY = (
-    elementwise.exp,
-    elementwise.expm1,
-    elementwise.log,
-    elementwise.log1p,
-    elementwise.tanh,
-    elementwise.sigmoid,
-    elementwise.sin,
-    elementwise.cos,
-    arithmetic.power,
-)
 LONG = 64  # terms of a sum: while these are added, other things can be fetched
 ABREAST = range(4, 8)  # vectors side by side: enough that none waits for the one before it
 LARGE = 2**18  # bytes: a matrix that does not stay in the second cache beside others
@@ -59,6 +47,7 @@ def product_kernel(e: Elements, kernel: Kernel, target: Any) -> None:
     rows, columns = v.shape
     if 0 in v.shape:
         return
+    e.often = True
     wide = min(lanes_of(columns, e.plan.widest), target.bits // 8 // v.dtype.itemsize)
     tail = columns % wide
     if _suits_upright(e, v, tail, wide):
@@ -222,10 +211,7 @@ def _tiles(
             sums = _visited(e, visits[0], at, zeros, body)
         else:
             sums = _summed(e, kernel, tile, zeros, body)
-        if any(w.primitive in HEAVY for w in kernel.values):
-            _finish_in_a_loop(e, v, tile, sums)
-        else:
-            _finish(e, v, tile, sums)
+        _finish(e, v, tile, sums)
 
 
 def _summed(e: Elements, kernel: Kernel, tile: Tile, start: list[Any], body: Sums) -> list[Any]:
@@ -282,25 +268,6 @@ def _finish(e: Elements, v: Value, tile: Tile, sums: list[Any]) -> None:
         for n in tile.columns:
             e.bind(v, [Place(row), n], next(rest))
             e.finish([Place(row), n])
-
-
-def _finish_in_a_loop(e: Elements, v: Value, tile: Tile, sums: list[Any]) -> None:
-    """What follows the product, in a loop over the tile: its code stands there only once."""
-    b, columns = e.b, tile.columns
-    for lanes in dict.fromkeys(n.lanes for n in columns):
-        some = [n for n in columns if n.lanes == lanes]
-        chosen = [x for i, x in enumerate(sums) if columns[i % len(columns)].lanes == lanes]
-        kind = chosen[0].type
-        room = on_the_stack(b, kind, len(chosen))
-        for i, x in enumerate(chosen):
-            b.store(x, b.gep(room, [index(i)], source_etype=kind), align=v.dtype.itemsize)
-        with loop(b, len(tile.rows)) as r, loop(b, len(some)) as n:
-            stored = b.gep(room, [b.add(b.mul(r, index(len(some))), n)], source_etype=kind)
-            first = b.add(some[0].first, b.mul(n, index(lanes)))
-            places = [Place(b.add(tile.rows[0], r)), Place(first, lanes)]
-            e.known.clear()
-            e.bind(v, places, b.load(stored, typ=kind, align=v.dtype.itemsize))
-            e.finish(places)
 
 
 def _visited(

@@ -207,7 +207,7 @@ def phase(kernel: Kernel, units: int, body: Body) -> Phase:
     """A kernel in as many units as are worth it."""
     whole = nanoseconds(kernel)
     if units < 2 or whole < WORTH_SHARING:
-        return Phase(lambda b, first, last: body(b, index(0), index(max(units, 1))))
+        return Phase(lambda b, first, last: body(b, index(0), index(units)))
     return Phase(body, units, min(units, max(1, round(units * WORTH_TAKING / whole))))
 
 

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from math import prod
 from typing import Any
 
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.ahead import Part, fetch, gathered
-from tarograd.compiler.llvm.alike import Spot
+from tarograd.compiler.llvm.kernels import Call
 from tarograd.compiler.llvm.share import Body, Phase, emit_phases, merged, phase
 from tarograd.compiler.llvm.words import I1, I8, I64, index
-from tarograd.compiler.plan import Kernel, Plan
+from tarograd.compiler.plan import Plan
 from tarograd.compiler.program import Value
 
 LOOP, SHARED_LOOP = "tarograd_run", "tarograd_share"
 FED = ("batch", "step", "lr")  # the inputs that change from step to step
 NOTED = ("loss", "best")  # the outputs, if they are the first, that are kept of each step
-
-
-@dataclass
-class Call:
-    """The function of a kernel: how many units its work has, and where its arrays are."""
-
-    kernel: Kernel
-    function: Any
-    units: int
-    spots: list[Spot]
 
 
 def block_names(plan: Plan) -> list[str]:
@@ -56,7 +45,7 @@ class Steps:
         self._feed(b, i)
         for n, call in enumerate(self.calls):
             self._fetch(b, i, (n, len(self.calls)))
-            self._call(b, index(0), index(max(call.units, 1)), call)
+            call.emit(b, self.blocks, index(0), index(call.units))
         self._finish(b, i)
         self._repeat(b, i)
 
@@ -130,8 +119,7 @@ class Steps:
         body(b, first, last)
 
     def _call(self, b: Any, first: Any, last: Any, call: Call) -> None:
-        places = [b.gep(self.blocks[n], [index(at)], source_etype=I8) for n, at in call.spots]
-        b.call(call.function, [*places, first, last])
+        call.emit(b, self.blocks, first, last)
 
     def _finish(self, b: Any, i: Any) -> None:
         """New values that lie elsewhere than the old ones go there; note loss or best."""

@@ -150,12 +150,12 @@ class Block:
 class Module:
     """All functions of a text, by name."""
 
-    def __init__(self, name: str) -> None:
-        self.name, self.triple = name, ""
+    def __init__(self, triple: str = "") -> None:
+        self.triple = triple  # LLVM's name of the machine and its system
         self.globals: dict[str, Function] = {}
 
     def __str__(self) -> str:
-        head = f'source_filename = "{self.name}"\ntarget triple = "{self.triple}"'
+        head = f'target triple = "{self.triple}"'
         return "\n\n".join([head, *map(str, self.globals.values())]) + "\n"
 
 

@@ -11,12 +11,11 @@ import numpy as np
 from llvmlite import binding
 
 from tarograd.compiler.llvm import text as ir
-from tarograd.compiler.llvm.alike import described
-from tarograd.compiler.llvm.kernels import emit_kernel
+from tarograd.compiler.llvm.kernels import emit_kernels
 from tarograd.compiler.llvm.native import Native, aligned, assemble
 from tarograd.compiler.llvm.peak import peak
 from tarograd.compiler.llvm.steps import block_names
-from tarograd.compiler.llvm.words import I8, I64, index, repeat
+from tarograd.compiler.llvm.words import I64, index, repeat
 from tarograd.compiler.report import Timing
 
 PASSES = 5  # through all kernels; the fastest of them counts
@@ -55,26 +54,18 @@ def timed(native: Native) -> Timing:
 def _assembled(native: Native) -> tuple[Any, list[Any]]:
     """For each kernel a function of how often it is to run, and of the blocks of memory."""
     names = block_names(native.plan)
-    module = ir.Module("tarograd_timing")
-    module.triple = binding.get_process_triple()
+    module = ir.Module(binding.get_process_triple())
     kinds = [I64, *[ir.POINTER] * len(names)]
-    known: dict[Any, Any] = {}
-    for i, kernel in enumerate(native.plan.kernels):
-        key, spots = described(native.plan, kernel)
-        if key not in known:
-            known[key] = emit_kernel(
-                module, native.plan, kernel, f"kernel{i}", native.target, spots
-            )
-        function, units = known[key]
+    for i, call in enumerate(emit_kernels(module, native.plan, native.target)):
         timer = ir.Function(module, ir.VOID, kinds, f"time{i}")
         times, *blocks = timer.args
         b = ir.IRBuilder(timer.append_basic_block("entry"))
         where = dict(zip(names, blocks, strict=True))
-        places = [b.gep(where[n], [index(at)], source_etype=I8) for n, at in spots]
-        work = [*places, index(0), index(max(units, 1))]
 
-        def body(_i: Any, _none: list[Any], b: Any = b, f: Any = function, w: Any = work) -> Any:
-            b.call(f, w)
+        def body(
+            _i: Any, _none: list[Any], b: Any = b, call: Any = call, where: Any = where
+        ) -> Any:
+            call.emit(b, where, index(0), index(call.units))
             return []
 
         repeat(b, times, [], body)
