@@ -1,7 +1,12 @@
 """The compiler: a function or a step of training as one graph, and as readable NumPy.
 
-Its stages, each a file: trace → rewrite → numpy_source. What none of them can do is refused with
-an `Untraceable` error; nothing is compiled into something else than eager code computes.
+Its stages, each a file that shows at its head what comes in and what goes out for two apples:
+
+    trace → rewrite → numpy_source
+                    → lower → plan → llvm
+
+What none of them can do is refused with an `Untraceable` error; nothing is compiled into
+something else than eager code computes.
 """
 
 from tarograd.compiler.compiled import Compiled as Compiled

@@ -1,4 +1,13 @@
-"""Lower: the composites written out, so that what is left are loops, sums and products."""
+"""Lower: the composites written out, so that what is left are loops, sums and products.
+
+Two apples and their tax are products already, and come out as they come in. A ReLU is a maximum:
+
+    >>> import tarograd as tg
+    >>> print(lower(trace(tg.relu, {"apple": 100.0})))
+    v0 = input apple() float64
+    v1 = maximum(v0, 0) () float64
+    return v1
+"""
 
 from __future__ import annotations
 
@@ -64,15 +73,7 @@ LOWERED: dict[Primitive, Callable[..., Any]] = {
 
 
 def lower(program: Program) -> Program:
-    """Write the composites out, and rewrite the result.
-
-    Example:
-        >>> import tarograd as tg
-        >>> print(lower(trace(tg.relu, {"apple": 100.0})))
-        v0 = input apple() float64
-        v1 = maximum(v0, 0) () float64
-        return v1
-    """
+    """Write the composites out, and rewrite the result."""
     known: dict[tuple[Any, ...], Program] = {}
 
     def change(value: Value, inputs: tuple[Any, ...]) -> Value:

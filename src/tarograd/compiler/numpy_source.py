@@ -2,6 +2,30 @@
 
 Executing it does what eager code does, operation by operation. It is documentation, the reference
 that faster code is held against, and what runs where nothing faster can.
+
+In comes the graph of two apples with their tax and derivatives; out comes
+
+    >>> import tarograd as tg
+    >>> from tarograd.compiler.rewrite import rewrite
+    >>> from tarograd.compiler.trace import trace
+    >>> def shop(apple, count, tax):
+    ...     payment = apple * count * tax
+    ...     payment.name = "payment"
+    ...     return [payment, *tg.grad(payment, [apple, count, tax])]
+    >>> program = rewrite(trace(shop, {"apple": 100.0, "count": 2.0, "tax": 1.1}, name="shop"))
+    >>> print(numpy_source(program)[0])
+    import numpy as np
+    <BLANKLINE>
+    <BLANKLINE>
+    def shop(apple, count, tax):
+        dtax = apple * count
+        payment = dtax * tax
+        # backward
+        dapple = tax * count
+        dcount = tax * apple
+        return payment, dapple, dcount, dtax
+    >>> [round(float(x), 9) for x in executable(program)(100.0, 2.0, 1.1)]
+    [220.0, 2.2, 110.0, 200.0]
 """
 
 from __future__ import annotations

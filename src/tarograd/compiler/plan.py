@@ -5,6 +5,25 @@ kernel that computes their inputs, so that no array is read again that was just 
 moves elements (transpose, repeat, reshape, a gathered row) is no kernel: it is another way to
 read an array. All arrays lie in two blocks of memory: `state` holds the inputs and constants,
 `scratch` what a step computes, where arrays that are never needed together share their place.
+
+In comes the graph of two apples with their tax and derivatives; out come three kernels, of which
+the first computes what the apples cost and the payment, and a place for each number:
+
+    >>> import tarograd as tg
+    >>> from tarograd.compiler.lower import lower
+    >>> from tarograd.compiler.trace import trace
+    >>> def shop(apple, count, tax):
+    ...     payment = apple * count * tax
+    ...     return [payment, *tg.grad(payment, [apple, count, tax])]
+    >>> program = trace(shop, {"apple": 100.0, "count": 2.0, "tax": 1.1}, name="shop")
+    >>> plan = Plan(lower(program), widest=16)
+    >>> [(kernel.kind, len(kernel.values)) for kernel in plan.kernels]
+    [('loop', 2), ('loop', 1), ('loop', 1)]
+    >>> for name, v in plan.program.inputs.items():
+    ...     print(name, plan.buffers[id(v)].block, plan.buffers[id(v)].offset)
+    apple state 0
+    count state 64
+    tax state 128
 """
 
 from __future__ import annotations

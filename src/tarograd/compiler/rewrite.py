@@ -2,6 +2,25 @@
 
 A rule looks at one value whose inputs are rewritten already and gives a simpler one, or None.
 Nothing is reassociated: every rule keeps every bit of the result, except that a NaN stays a NaN.
+
+Of the trace of two apples and their derivatives the products by 1 go, and the derivative by the
+tax is what the apples cost, which has been computed already:
+
+    >>> import tarograd as tg
+    >>> from tarograd.compiler.trace import trace
+    >>> def shop(apple, count, tax):
+    ...     payment = apple * count * tax
+    ...     return [payment, *tg.grad(payment, [apple, count, tax])]
+    >>> program = trace(shop, {"apple": 100.0, "count": 2.0, "tax": 1.1}, name="shop")
+    >>> print(rewrite(program))
+    v0 = input apple() float64
+    v1 = input count() float64
+    v2 = multiply(v0, v1) () float64
+    v3 = input tax() float64
+    v4 = multiply(v2, v3) () float64
+    v5 = multiply(v3, v1) () float64
+    v6 = multiply(v3, v0) () float64
+    return v4, v5, v6, v2
 """
 
 from __future__ import annotations

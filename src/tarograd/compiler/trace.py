@@ -3,6 +3,30 @@
 What it reads besides its arguments and changes, such as parameters, the state of an optimizer
 and the number of a step, are inputs and outputs of the graph too: `Live` ones, which the compiled
 code reads before each call and writes after it.
+
+In comes a function, here of the price of an apple, how many Tarō buys, and the tax; out comes the
+graph of what it computed, forward and backward, without the numbers:
+
+    >>> import tarograd as tg
+    >>> from tarograd.compiler.trace import trace
+    >>> def shop(apple, count, tax):
+    ...     payment = apple * count * tax
+    ...     return [payment, *tg.grad(payment, [apple, count, tax])]
+    >>> program = trace(shop, {"apple": 100.0, "count": 2.0, "tax": 1.1}, name="shop")
+    >>> print(program)
+    v0 = input apple() float64
+    v1 = input count() float64
+    v2 = multiply(v0, v1) () float64
+    v3 = input tax() float64
+    v4 = multiply(v2, v3) () float64
+    v5 = constant () float64
+    v6 = multiply(v5, v3) () float64
+    v7 = multiply(v6, v1) () float64
+    v8 = multiply(v6, v0) () float64
+    v9 = multiply(v5, v2) () float64
+    return v4, v7, v8, v9
+
+v5 is the derivative of the payment with respect to itself, 1, from which backward begins.
 """
 
 from __future__ import annotations
@@ -18,6 +42,7 @@ from numpy.typing import ArrayLike
 
 from tarograd.compiler.guard import INPUT, Traced, check_key, refusing
 from tarograd.compiler.guard import Untraceable as Untraceable
+from tarograd.compiler.naming import Naming
 from tarograd.compiler.program import Program, Value
 from tarograd.graph import (
     CONSTANT,
@@ -26,30 +51,15 @@ from tarograd.graph import (
     Operand,
     Primitive,
     current_group,
-    group,
     topological_order,
 )
 from tarograd.inputs import NUMBERS
-from tarograd.ops import arithmetic, elementwise, matmul, random, reduction, shape
+from tarograd.ops import elementwise, random, shape
 from tarograd.tensor import Tensor, constant
 
 # Joins all outputs, so that they have one topological order.
 _JOIN = Primitive(name="outputs", symbol="", forward=lambda *_: 0.0)
 DRAWS = (random.uniform, random.normal, random.bernoulli)
-# What the textbook calls the results of these; the number is that of the Affine before.
-NAMES = {
-    matmul.affine: "a",
-    matmul.matmul: "a",
-    elementwise.relu: "z",
-    elementwise.sigmoid: "z",
-    elementwise.tanh: "z",
-    random.bernoulli: "mask",
-    random.dropout: "d",
-    reduction.softmax: "y",
-}
-
-# What leaves the numbers that they are, but for their scale.
-SAME = (elementwise.cast, arithmetic.divide, shape.reshape)
 
 
 def traced_input(name: str, value: ArrayLike) -> Tensor:
@@ -117,7 +127,7 @@ class Trace:
         self.counts: dict[int, Count] = {}
         self.expected: dict[str, Array] = {}
         self._weak: dict[int, Tensor] = {}
-        self._number = 0
+        self._naming = Naming(self.names)
 
     def run(
         self, function: Callable[..., Any], arguments: Mapping[str, ArrayLike], name: str = "f"
@@ -143,7 +153,7 @@ class Trace:
                     "each draws the same: make it outside of the function"
                 )
             for tensor in self.outputs.values():
-                self._name_forward(tensor)
+                self._naming.forward(tensor)
             program = _program(name, self.inputs, self.outputs)
         self.expected = {key: t._value for key, t in self.outputs.items()}
         return program, returned
@@ -229,32 +239,8 @@ class Trace:
         return count.first + (count.calls - 1) if count.calls > 1 else count.first
 
     def backward(self, output: Tensor, walk: Iterator[Any]) -> Iterator[Any]:
-        """The walk of `tg.grad`: the gradient of `a1` is named `da1`."""
-        self._name_forward(output)
-        if output.name is None and not output.shape:
-            output.name = "loss"
-        with group("backward", ""):
-            for x, g, shares in walk:
-                name = self.names.get(id(x)) or getattr(x, "name", None)
-                if isinstance(g, Tensor) and g.name is None and name and g.node and g.node.inputs:
-                    g.name = f"d{name}"
-                yield x, g, shares
-
-    def _name_forward(self, output: Tensor) -> None:
-        """Name the values as the textbook does."""
-        for value in topological_order(output):
-            if value.node is None or not isinstance(value, Tensor) or value.name is not None:
-                continue
-            if value.node.group is not None and not value.node.group.kind:
-                continue
-            primitive = value.node.primitive
-            self._number += primitive in (matmul.affine, matmul.matmul)
-            if primitive in NAMES:
-                value.name = f"{NAMES[primitive]}{self._number or ''}"
-            elif primitive is elementwise.cast and value.node.inputs[0].dtype == bool:
-                value.name = "one_hot"
-            elif primitive is shape.reshape:
-                value.name = _of_input(value)
+        """The walk of `tg.grad`."""
+        return self._naming.backward(output, walk)
 
     def admitted(
         self, primitive: Primitive, inputs: tuple[Any, ...], attributes: Any
@@ -288,14 +274,6 @@ class Trace:
             node = Node(elementwise.stop_gradient, (result,), {}, current_group(), (result._value,))
             result = Traced._computed(y, node)
         return result
-
-
-def _of_input(value: Any) -> str | None:
-    """The name of the input that a value is, but for its dtype, scale and shape."""
-    while value.node is not None and value.node.primitive in SAME:
-        value = value.node.inputs[0]
-    named = isinstance(value, Tensor) and value.node is not None and value.node.primitive is INPUT
-    return value.name if named else None
 
 
 def _state(optimizer: Any, place: int, kind: str) -> Array:

@@ -1,4 +1,31 @@
-"""Native: a plan as machine code in this process, and its arrays."""
+"""Native: a plan as machine code in this process, and its arrays.
+
+In come two apples with their tax and derivatives; the kernel that computes what the apples cost
+and the payment, and the numbers that come out:
+
+    >>> import tarograd as tg
+    >>> from tarograd.compiler.lower import lower
+    >>> from tarograd.compiler.trace import trace
+    >>> def shop(apple, count, tax):
+    ...     payment = apple * count * tax
+    ...     return [payment, *tg.grad(payment, [apple, count, tax])]
+    >>> program = lower(trace(shop, {"apple": 100.0, "count": 2.0, "tax": 1.1}))
+    >>> module, _ = emit(Plan(program, widest=16), host())
+    >>> print(module.globals["kernel0_loop"])  # doctest: +ELLIPSIS
+    define internal void @kernel0_loop(ptr noalias %a0, ptr noalias %a1, ...) {
+    entry0:
+      %v1 = load double, ptr %a0, align 8
+      %v2 = load double, ptr %a1, align 8
+      %v3 = fmul double %v1, %v2
+      %v4 = load double, ptr %a2, align 8
+      %v5 = fmul double %v3, %v4
+      store double %v3, ptr %a3, align 8
+      store double %v5, ptr %a4, align 8
+      ret void
+    }
+    >>> [round(float(x), 9) for x in Native(program)(100.0, 2.0, 1.1)]
+    [220.0, 2.2, 110.0, 200.0]
+"""
 
 from __future__ import annotations
 
