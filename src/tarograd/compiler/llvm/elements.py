@@ -9,7 +9,7 @@ from typing import Any
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.alike import Spot
 from tarograd.compiler.llvm.keys import is_rows, located
-from tarograd.compiler.llvm.operations import EMITTERS, unified
+from tarograd.compiler.llvm.operations import EMITTERS, HEAVY, unified
 from tarograd.compiler.llvm.share import Share
 from tarograd.compiler.llvm.words import (
     I8,
@@ -33,20 +33,7 @@ from tarograd.compiler.program import Value
 from tarograd.compiler.skipping import nonzero
 from tarograd.compiler.trace import Untraceable
 from tarograd.graph import Primitive
-from tarograd.ops import arithmetic, elementwise, shape
-
-# What takes many instructions: a function, where it would stand in the code many times.
-HEAVY = (
-    elementwise.exp,
-    elementwise.expm1,
-    elementwise.log,
-    elementwise.log1p,
-    elementwise.tanh,
-    elementwise.sigmoid,
-    elementwise.sin,
-    elementwise.cos,
-    arithmetic.power,
-)
+from tarograd.ops import shape
 
 
 @dataclass

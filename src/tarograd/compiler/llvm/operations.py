@@ -195,3 +195,16 @@ EMITTERS: dict[Primitive, Emit] = {
     elementwise.logical_or: lambda b, v, x: b.or_(*x),
     **{primitive: _compare(sign) for primitive, sign in COMPARISONS.items()},
 }
+# What takes many instructions, and so much time; a function, where it would stand in the code
+# many times.
+HEAVY = (
+    elementwise.exp,
+    elementwise.expm1,
+    elementwise.log,
+    elementwise.log1p,
+    elementwise.tanh,
+    elementwise.sigmoid,
+    elementwise.sin,
+    elementwise.cos,
+    arithmetic.power,
+)

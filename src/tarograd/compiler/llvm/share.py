@@ -18,14 +18,13 @@ from math import prod
 from typing import Any
 
 from tarograd.compiler.llvm import text as ir
+from tarograd.compiler.llvm.operations import HEAVY
 from tarograd.compiler.llvm.words import I8, I64, index, loop
 from tarograd.compiler.plan import Kernel
-from tarograd.ops import arithmetic, elementwise
 
 # Nanoseconds for each, measured on one core of 2.6 GHz with vectors of 512 bits.
 OF_OPERATION, FAST, SLOW = 0.01, 0.1, 0.45
 OF_ELEMENT = {"reduce": 0.05, "visits": 0.08, "draw": 4.0}
-SLOW_ONES = (elementwise.exp, elementwise.log, elementwise.tanh, arithmetic.power)
 # A kernel that takes less is not shared; to take a part of one that takes less is not worth it.
 WORTH_SHARING, WORTH_TAKING = 8_000.0, 4_000.0
 TEAM_BYTES, PHASE_BYTES = 256, 128  # of the memory through which the threads agree
@@ -181,7 +180,7 @@ def nanoseconds(kernel: Kernel) -> float:
     size = max([prod(kernel.shape), *(prod(x.shape) for x in first.operands[:1])])
     if kernel.kind in OF_ELEMENT:
         return OF_ELEMENT[kernel.kind] * size + FAST * prod(kernel.shape) * len(rest)
-    return size * sum(SLOW if v.primitive in SLOW_ONES else FAST for v in kernel.values)
+    return size * sum(SLOW if v.primitive in HEAVY else FAST for v in kernel.values)
 
 
 # Emits a piece of work, for the units from one to before another: (builder, first, last).
