@@ -19,7 +19,7 @@ from typing import Any
 
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.operations import HEAVY
-from tarograd.compiler.llvm.words import I8, I64, index, loop
+from tarograd.compiler.llvm.words import I8, I64, between, index, loop
 from tarograd.compiler.plan import Kernel
 
 # Nanoseconds for each, measured on one core of 2.6 GHz with vectors of 512 bits.
@@ -144,18 +144,8 @@ class Share:
         start = _above(b, b.sub(self.first, index(self.units)), ">", 0)
         stop = _above(b, b.sub(self.last, index(self.units)), "<", count)
         self.units += count
-        before = b.block
-        head, inside, done = (b.append_basic_block(n) for n in ("unit", "asked", "done"))
-        b.branch(head)
-        b.position_at_end(head)
-        i = b.phi(I64)
-        i.add_incoming(start, before)
-        b.cbranch(b.icmp_signed("<", i, stop), inside, done)
-        b.position_at_end(inside)
-        yield i
-        i.add_incoming(b.add(i, index(1)), b.block)
-        b.branch(head)
-        b.position_at_end(done)
+        with between(b, start, stop) as i:
+            yield i
 
     @contextmanager
     def loop(self, b: Any, stop: int, step: int = 1) -> Iterator[Any]:

@@ -131,21 +131,38 @@ def fma(b: Any, x: Any, y: Any, z: Any) -> Any:
 
 
 @contextmanager
+def between(b: Any, start: Any, stop: Any, step: int = 1) -> Iterator[Any]:
+    """Emit the `with` block as the body of a loop over start, start + step … below `stop`."""
+    before, body, done = b.block, b.append_basic_block("loop"), b.append_basic_block("done")
+    if isinstance(start, ir.Constant) and isinstance(stop, ir.Constant):  # and start < stop
+        b.branch(body)
+    else:
+        b.cbranch(b.icmp_signed("<", start, stop), body, done)
+    b.position_at_end(body)
+    i = arriving(b, [(start, before)])
+    yield i
+    following = b.add(i, index(step))
+    i.add_incoming(following, b.block)
+    b.cbranch(b.icmp_signed("<", following, stop), body, done)
+    b.position_at_end(done)
+
+
+def arriving(b: Any, ways: Sequence[tuple[Any, Any]]) -> Any:
+    """What is one of several values: each with the block from which the control comes then."""
+    phi = b.phi(ways[0][0].type)
+    for value, block in ways:
+        phi.add_incoming(value, block)
+    return phi
+
+
+@contextmanager
 def loop(b: Any, stop: int, step: int = 1) -> Iterator[Any]:
     """Emit the `with` block as the body of a loop over 0, step, 2 step … below `stop` > 0."""
     if stop <= step:
         yield index(0)
         return
-    before, head = b.block, b.append_basic_block("loop")
-    b.branch(head)
-    b.position_at_end(head)
-    i = _carried(b, index(0), before)
-    yield i
-    following = b.add(i, index(step))
-    end, done = b.block, b.append_basic_block("done")
-    b.cbranch(b.icmp_unsigned("<", following, index(stop)), head, done)
-    i.add_incoming(following, end)
-    b.position_at_end(done)
+    with between(b, index(0), index(stop), step) as i:
+        yield i
 
 
 def accumulate(b: Any, stop: int, step: int, start: Sequence[Any], body: Sums) -> list[Any]:
@@ -154,38 +171,28 @@ def accumulate(b: Any, stop: int, step: int, start: Sequence[Any], body: Sums) -
         return list(start)
     if stop <= step:
         return body(index(0), list(start))
-    before = b.block
-    with loop(b, stop, step) as i:
-        carried = [_carried(b, value, before) for value in start]
-        results = body(i, list(carried))
-        for phi, result in zip(carried, results, strict=True):
-            phi.add_incoming(result, b.block)
-    return results
-
-
-def _carried(b: Any, value: Any, before: Any) -> Any:
-    """What is `value` at first, when the control comes from the block before the loop."""
-    phi = b.phi(value.type)
-    phi.add_incoming(value, before)
-    return phi
+    return _carrying(b, index(stop), step, start, body)[0]
 
 
 def repeat(b: Any, count: Any, start: Sequence[Any], body: Sums) -> list[Any]:
     """As `accumulate`, over 0, 1, … below a number that is known only when it runs, perhaps 0."""
     before = b.block
-    head, inside, done = (b.append_basic_block(name) for name in ("visit", "visited", "done"))
-    b.branch(head)
-    b.position_at_end(head)
-    i, *carried = (_carried(b, value, before) for value in (index(0), *start))
-    b.cbranch(b.icmp_unsigned("<", i, count), inside, done)
-    b.position_at_end(inside)
-    results = body(i, list(carried))
-    i.add_incoming(b.add(i, index(1)), b.block)
-    for phi, result in zip(carried, results, strict=True):
-        phi.add_incoming(result, b.block)
-    b.branch(head)
-    b.position_at_end(done)
-    return carried
+    results, end = _carrying(b, count, 1, start, body)
+    pairs = zip(start, results, strict=True)
+    return [arriving(b, [(value, before), (result, end)]) for value, result in pairs]
+
+
+def _carrying(
+    b: Any, stop: Any, step: int, start: Sequence[Any], body: Sums
+) -> tuple[list[Any], Any]:
+    """What the last round gave, and the block in which it ended."""
+    before = b.block
+    with between(b, index(0), stop, step) as i:
+        carried = [arriving(b, [(value, before)]) for value in start]
+        results, end = body(i, list(carried)), b.block
+        for phi, result in zip(carried, results, strict=True):
+            phi.add_incoming(result, end)
+    return results, end
 
 
 def across(b: Any, value: Any, combine: Callable[[Any, Any], Any]) -> Any:
