@@ -137,39 +137,14 @@ def merge(v: Value) -> Value | None:
     return replace(v, inputs=x.inputs)
 
 
-def narrow(v: Value) -> Value | None:
-    """float32 → float64 → float32: there and back loses nothing."""
-    if v.is_op(elementwise.cast):
-        x = v.operands[0]
-        if x.is_op(elementwise.cast):
-            first = x.operands[0]
-            if np.can_cast(first.dtype, x.dtype, "safe"):
-                return replace(v, inputs=(first,))
-    return None
-
-
-def counted(v: Value) -> Value | None:
-    """sum_to of a repeat → x times the number of copies, where a power of 2 makes that exact."""
-    x = v.operands[0] if v.is_op(shape.sum_to) else None
-    if x is None or not x.is_op(shape.repeat) or x.operands[0].shape != v.shape:
-        return None
-    before = (1,) * (len(x.shape) - len(v.shape)) + v.shape
-    copies = int(np.prod([n for n, m in zip(x.shape, before, strict=True) if n != m]))
-    if copies < 1 or copies & (copies - 1) or v.dtype.kind != "f":
-        return None
-    return replace(v, primitive=arithmetic.multiply, inputs=(x.operands[0], copies), attributes={})
-
-
 RULES: tuple[Rule, ...] = (
     fold,
     unchanged,
     merge,
-    narrow,
     twice_negative,
     number,
     unit,
     square,
-    counted,
 )
 
 
