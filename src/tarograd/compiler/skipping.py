@@ -27,6 +27,7 @@ KEEPS_ZERO = (shape.index, shape.reshape, elementwise.cast, arithmetic.divide, a
 # Rows in a band, of x and of x.T: more of them share what is read, fewer have more zeros in common.
 HEIGHTS = (3, 2)
 PAYS = 0.75
+SAMPLE = 512  # images that are looked at
 
 
 def _nonzero(x: Array, *, lanes: int) -> Array:
@@ -129,18 +130,17 @@ def _listed(x: Value, bits: Value | None, axis: int, lanes: int) -> Value:
     return Value(dims, np.dtype(np.int32), visits, (bits,), how, group=x.group)
 
 
-def visited(images: Array, sample: int = 512) -> float:
+def visited(images: Array) -> float:
     """The share of the places that products of the images would visit, the larger of the two.
 
     Args:
         images: the training set, shape (n, …).
-        sample: how many to look at, evenly spread.
 
     Returns:
         from 0 to 1, by a look at some of them; 1 for too few.
     """
     rows, columns = HEIGHTS
-    x = images[:: max(1, len(images) // sample)]
+    x = images[:: max(1, len(images) // SAMPLE)]
     x = x.reshape(len(x), int(np.prod(x.shape[1:]))) != 0
     x = x[: len(x) // rows * rows, : x.shape[1] // columns * columns]
     if not x.size:

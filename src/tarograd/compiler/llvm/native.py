@@ -60,7 +60,6 @@ from tarograd.compiler.llvm.team import (
 from tarograd.compiler.plan import Plan
 from tarograd.compiler.program import Program, Value
 from tarograd.compiler.skipping import skip_zeros
-from tarograd.compiler.trace import Untraceable
 from tarograd.graph import Array
 from tarograd.version import __version__
 
@@ -163,7 +162,6 @@ class Native:
         program: lowered.
         external: arrays that are read where they are, by the names of their inputs.
         target: the processor; by default this one.
-        state: the block of another Native whose inputs are laid out the same, to share it.
         sparse: the names of inputs that are mostly zeros.
         shared: whether several threads are to work on a step.
 
@@ -176,7 +174,6 @@ class Native:
         program: Program,
         external: Mapping[str, Array] | None = None,
         target: Target | None = None,
-        state: Array | None = None,
         sparse: Collection[str] = (),
         shared: bool = False,
     ) -> None:
@@ -194,9 +191,7 @@ class Native:
         if self.phases:
             address = self.engine.get_function_address(SHARED_LOOP)
             self._shared = ctypes.CFUNCTYPE(None, *kinds, ctypes.c_void_p)(address)
-        self.state = aligned(self.plan.sizes["state"]) if state is None else state
-        if self.state.nbytes < self.plan.sizes["state"]:
-            raise Untraceable("the state of another program does not fit")
+        self.state = aligned(self.plan.sizes["state"])
         self.scratch = aligned(self.plan.sizes["scratch"])
         for v in program.order():
             if v.array is not None:

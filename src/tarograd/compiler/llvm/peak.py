@@ -57,18 +57,15 @@ def multiply_add(target: Target, dtype: Any = np.float32) -> tuple[Callable[[int
     return passes, engine
 
 
-def peak(target: Target | None = None, dtype: Any = np.float32, seconds: float = 0.05) -> float:
-    """Floating-point operations per second of one core, a multiply-add being two; measured now.
+def peak(seconds: float = 0.05) -> float:
+    """Operations per second of one core in float32, a multiply-add being two; measured now.
 
     Args:
-        target: the processor; by default this one.
-        dtype: float32 or float64.
         seconds: how long to measure. The fastest of ten parts counts.
     """
-    target = target or host()
-    passes, _engine = multiply_add(target, dtype)
-    lanes = target.bits // 8 // np.dtype(dtype).itemsize
-    work = 2 * lanes * chains(target) * TURNS
+    target = host()
+    passes, _engine = multiply_add(target)
+    work = 2 * target.bits // 32 * chains(target) * TURNS
     n, best = 1000, 0.0
     for _ in range(11):
         began = time.perf_counter()
