@@ -195,3 +195,50 @@ def test_what_torch_cannot_be_asked_is_said() -> None:
         check_gradients(ByHand(), torch.tensor(X))
     with pytest.raises(TypeError, match="is complex"):
         check_gradients(torch.abs, torch.tensor(X + 1j))
+
+
+def test_places_that_all_differ_are_never_repeated() -> None:
+    jax = pytest.importorskip("jax")
+
+    def put(x: Any, v: Any, places: Any) -> Any:
+        return x.at[places].set(v)
+
+    def forward(x: Any, v: Any, places: Any) -> Any:
+        return put(x, v, places), places
+
+    def backward(places: Any, g: Any) -> Any:
+        return g.at[places].set(0), g[places], None
+
+    put_rows = jax.custom_vjp(put)
+    put_rows.defvjp(forward, backward)
+    x = jax.numpy.asarray(X)
+    for places in ([1, 4], [2, 0]):
+        report = check_gradients(put_rows, x, 2 * x[:2], np.array(places))
+        assert report.verdict == "right"
+
+
+def test_a_jax_function_that_reads_values_or_draws_is_seen_as_it_is_written() -> None:
+    jax = pytest.importorskip("jax")
+
+    def halved(x: Any) -> Any:
+        return x / 2 if x.sum() > 0 else 3 * x
+
+    assert check_gradients(halved, jax.numpy.asarray(np.abs(X))).verdict == "right"
+    drawn = np.random.default_rng(0)
+    report = check_gradients(lambda x: x * drawn.random(), jax.numpy.asarray(X))
+    assert [c.name for c in report.causes] == ["nondeterministic"]
+
+
+def test_a_jax_loop_that_is_compiled_anew_at_each_call_is_checked_soon() -> None:
+    jax = pytest.importorskip("jax")
+
+    def leaky(x: Any) -> Any:
+        def one(y: Any, x: Any) -> Any:
+            return 0.5 * y + x, 0.5 * y + x
+
+        return jax.lax.scan(one, x[0] * 0, x)[1]
+
+    turned = jax.custom_vjp(leaky)
+    turned.defvjp(lambda x: (leaky(x), None), lambda _, g: (leaky(g),))
+    report = check_gradients(turned, jax.numpy.asarray(X), budget=60)
+    assert report.causes[0].name == "flipped"

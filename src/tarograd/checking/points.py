@@ -55,9 +55,12 @@ def resized(bench: Bench, name: str, x: Array, axis: int, size: int) -> Array:
 
 
 def unused_size(bench: Bench) -> int:
-    """A length that no axis of any array has."""
+    """A length that no axis of any array has, and that no place in one of them is beyond."""
     used = {n for x in bench.values.values() for n in x.shape}
-    return next(s for s in (*SIZES, max(used, default=0) + 1) if s not in used)
+    longest = max(used, default=0)
+    whole = (x for x in bench.values.values() if x.dtype.kind in "iu" and x.size)
+    places = max((int(x.max()) for x in whole if x.max() < longest), default=0)
+    return next(s for s in (*SIZES, longest + 1) if s not in used and s > places)
 
 
 def batch_size(bench: Bench) -> int:
@@ -67,9 +70,14 @@ def batch_size(bench: Bench) -> int:
 
 
 def with_batch(bench: Bench, size: int) -> dict[str, Array] | None:
-    """The point with another number of rows in every input that has as many as the first."""
+    """The point with another number of rows in every input that has as many as the first.
+
+    Places that all differ stay so: there are fewer of them then, instead of more.
+    """
     old = batch_size(bench)
-    if not old or old == size:
+    if _are_places(bench, old):
+        size = min(size, old - 1)
+    if not old or not size or old == size:
         return None
     values = dict(bench.values)
     for name in bench.subject.inputs:
@@ -90,6 +98,8 @@ def unequal(bench: Bench) -> Iterator[dict[str, Array]]:
         for old in dict.fromkeys(lengths):
             if axis and (lengths.count(old) < 2 or _in_data(bench, axis, old)):
                 continue
+            if not axis and _are_places(bench, old):
+                continue
             values = dict(bench.values)
             for name in bench.subject.inputs:
                 x = values[name]
@@ -97,6 +107,13 @@ def unequal(bench: Bench) -> Iterator[dict[str, Array]]:
                     values[name] = resized(bench, name, x, axis, size)
             if any(values[n] is not bench.values[n] for n in values):
                 yield values
+
+
+def _are_places(bench: Bench, length: int) -> bool:
+    """Whether so many whole numbers all differ, as the places of a scatter may have to."""
+    inputs = [bench.values[n] for n in bench.subject.inputs]
+    vectors = [x for x in inputs if x.shape == (length,) and x.dtype.kind in "iu"]
+    return any(1 < x.size == np.unique(x).size for x in vectors)
 
 
 def _in_data(bench: Bench, axis: int, length: int) -> bool:

@@ -11,6 +11,10 @@ from numpy.typing import DTypeLike
 from tarograd.checking.adapters.arguments import is_setting, parameters_of
 from tarograd.checking.subject import Array, Values, upstream_names
 
+# So many forwards of one use run as they are written: compiled ones repeat the random numbers and
+# the Python variables of their first call, and a broken contract could not be seen.
+AS_WRITTEN = 4
+
 
 class JaxSubject:
     """A function of JAX arrays, and of dicts and lists of them, in float64.
@@ -57,6 +61,7 @@ class JaxSubject:
         self.leaves = tuple(n for n in self.inputs if self.values[n].dtype.kind == "f")
         self.notes: list[str] = []
         self.upstream: tuple[str, ...] = ()
+        self.forward, self.backward = _compiled(self.function), _compiled(self.pulled)
         if not self.leaves:
             raise TypeError(f"{self.name}: no float among the inputs; whole numbers are data")
         if order == 2:
@@ -99,41 +104,49 @@ class JaxSubject:
         _, pull = jax.vjp(at, *(values[n] for n in first))
         return list(pull([values[n] for n in self.upstream]))
 
+    def function(self, values: Mapping[str, Any]) -> list[Any]:
+        """What is checked: the outputs, or in the second order the gradients."""
+        return self.gradients(values) if self.upstream else self.outputs(values)
+
+    def pulled(self, values: Mapping[str, Any], upstream: list[Any]) -> list[Any]:
+        """The gradients of what is checked: what `jax.vjp` gives, which runs the custom rule."""
+        import jax
+
+        def at(*floats: Any) -> list[Any]:
+            return self.function({**values, **dict(zip(self.leaves, floats, strict=True))})
+
+        _, pull = jax.vjp(at, *(values[n] for n in self.leaves))
+        return list(pull(upstream))
+
 
 class JaxRun:
     """One use of a JAX function."""
 
     def __init__(self, subject: JaxSubject) -> None:
-        self.subject = subject
-
-    def _function(self, values: Mapping[str, Any]) -> list[Any]:
-        subject = self.subject
-        return subject.gradients(values) if subject.upstream else subject.outputs(values)
+        self.subject, self.uses = subject, 0
 
     def forward(self, values: Values) -> tuple[Array, ...]:
         """The outputs."""
         import jax.numpy as jnp
 
-        with _precision(self.subject.double):
+        self.uses += 1
+        subject = self.subject
+        function = subject.forward if self.uses > AS_WRITTEN else subject.function
+        with _precision(subject.double):
             self.values: dict[str, Any] = {
-                n: jnp.asarray(np.array(values[n])) for n in self.subject.inputs
+                n: jnp.asarray(np.array(values[n])) for n in subject.inputs
             }
-            return tuple(np.array(y) for y in self._function(self.values))
+            return tuple(np.array(y) for y in function(self.values))
 
     def backward(self, upstream: tuple[Array, ...]) -> dict[str, Any]:
-        """What `jax.vjp` gives, which runs the custom rule."""
-        import jax
+        """The gradients of the leaves."""
         import jax.numpy as jnp
 
-        leaves = self.subject.leaves
-        with _precision(self.subject.double):
-
-            def at(*floats: Any) -> list[Any]:
-                return self._function({**self.values, **dict(zip(leaves, floats, strict=True))})
-
-            _, pull = jax.vjp(at, *(self.values[n] for n in leaves))
-            found = pull([jnp.asarray(c) for c in upstream])
-            return {n: np.array(g) for n, g in zip(leaves, found, strict=True)}
+        subject = self.subject
+        function = subject.backward if self.uses > AS_WRITTEN else subject.pulled
+        with _precision(subject.double):
+            found = function(self.values, [jnp.asarray(c) for c in upstream])
+            return {n: np.array(g) for n, g in zip(subject.leaves, found, strict=True)}
 
     def parameters(self) -> dict[str, Array]:
         """A function has none."""
@@ -141,6 +154,21 @@ class JaxRun:
 
     def advance_generators(self) -> None:
         """JAX draws from explicit keys."""
+
+
+def _compiled(function: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """The function as one piece for each shape; as written if it asks for a value meanwhile."""
+    import jax
+
+    fast = jax.jit(function)
+
+    def run(*arguments: Any) -> list[Any]:
+        try:
+            return list(fast(*arguments))
+        except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):
+            return function(*arguments)
+
+    return run
 
 
 def _is_float(x: Any) -> bool:
