@@ -292,6 +292,14 @@ MISTAKES: list[Mistake] = [
         "wrong-axis shape",
         **on(o.BATCH_NORM, gamma=lambda s, g, c: (c * s.h).sum(axis=1)),
     ),
+    wrong(
+        26,
+        o.LAYER_NORM,
+        "wrong-axis",
+        "square",
+        **on(o.LAYER_NORM, gamma=lambda s, g, c: (c * s.h).sum(axis=1)),
+        inputs=((5, 5),),
+    ),
     wrong(28, o.LINEAR, "shape", "scalar", **on(o.LINEAR, b=lambda s, g, c: g.sum())),
     wrong(29, o.SOFTMAX, "missing-term", **quick(lambda s, c: c * s.y * (1 - s.y))),
     wrong(

@@ -260,7 +260,14 @@ def _rows_left_out(case: Case) -> Cause | None:
         kept = np.flatnonzero(~some).tolist()
         if kept[-1] - kept[0] >= len(kept) or (0 not in kept and dead.shape[axis] - 1 not in kept):
             why = f"the terms from some indices of axis {axis} of the output are missing"
-            return _cause("missing-term", case, why, seen, "add them: +=, not =", 0.75)
+            return _cause(
+                "missing-term",
+                case,
+                why,
+                seen,
+                "add them all: dx[…] += …, or np.add.at(dx, index, …) where an index comes twice",
+                0.75,
+            )
         why = f"of the upstream gradient only index {kept[:6]} of axis {axis} is used"
         return _cause("slice", case, why, seen, "use all of dout")
     return None

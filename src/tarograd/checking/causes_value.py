@@ -208,6 +208,36 @@ def piecewise(case: Case) -> Cause | None:
     )
 
 
+def other_axis(case: Case) -> Cause | None:
+    """A vector that lies along one axis of the output gets the sums along another."""
+    if case.x.ndim != 1 or len({y.ndim for y in case.bench.outputs}) != 1 or not case.others:
+        return None
+    found = [_axes_of_vector(o) for o in (case, *case.others)]
+    if found[0] is None or any(axes != found[0] for axes in found):
+        return None
+    claimed, numeric = found[0]
+    return Cause(
+        "wrong-axis",
+        case.leaf,
+        f"its elements follow axis {claimed} of the output, where forward lays them along axis "
+        f"{numeric}",
+        "which output depends on which element, in the two Jacobians at three random points",
+        f"sum over the axes of the output other than {numeric}",
+        0.85,
+    )
+
+
+def _axes_of_vector(case: Case) -> tuple[int, int] | None:
+    """Along which axes of the output a vector lies, claimed and numeric, if they differ."""
+    given = matrices(case)
+    if given is None:
+        return None
+    own = [index[:, None] == np.arange(case.x.size) for index in _places(case).T]
+    links = [np.abs(m) > given[2] for m in given[:2]]
+    claimed, numeric = ([i for i, o in enumerate(own) if np.array_equal(o, k)] for k in links)
+    return (claimed[0], numeric[0]) if claimed and numeric and claimed != numeric else None
+
+
 def displaced(case: Case) -> Cause | None:
     """For each output the right numbers stand in the wrong places."""
     found = [matrices(o) for o in (case, *case.others)]
