@@ -53,6 +53,11 @@ def test_the_version() -> None:
     assert call("--version") == (0, f"tarograd {tg.__version__}\n", "")
 
 
+def test_h_is_help_alone_and_a_name_in_a_formula() -> None:
+    assert call("graph", "-h").out == call("graph", "--help").out
+    assert "-2" in call("graph", "-h", "h=2").out
+
+
 def test_every_optimizer_and_the_defaults_stand_in_the_help() -> None:
     text = " ".join(call("train", "--help").out.split())
     assert ", ".join(tg.optim.OPTIMIZERS) in text

@@ -53,9 +53,14 @@ Examples:
 
 
 class _Formula(click.Command):
-    """Knows -o as a word of its own alone: click would find an -o within "-log(p)"."""
+    """Knows -o and -h as words of their own alone: click would find an -o within "-log(p)".
+
+    "-h h=2" is a formula, and -h without a number for h asks for help.
+    """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args == ["-h"]:
+            args = ["--help"]
         return super().parse_args(ctx, ["--output" if word == "-o" else word for word in args])
 
 
