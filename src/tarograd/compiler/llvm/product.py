@@ -62,17 +62,17 @@ def product_kernel(e: Elements, kernel: Kernel, target: Any) -> None:
             _tiles(e, kernel, (top, height, bands), (left, vectors, parts))
 
 
-def _even(rows: int, most: int) -> int:
-    """The height of tiles of which none is smaller, so that their code is written only once.
+def _even(total: int, most: int) -> int:
+    """The largest part, not much smaller than `most`, of which all can be equal; else `most`.
 
-    A few sums less keep the processor busy too; with many less, B is read too often. Where no such
-    height divides the rows, it is the largest, and the last tile is smaller.
+    Parts of one size are written, and translated, once. Tiles with a few rows less keep the
+    processor busy too; with many less, B would be read too often.
 
     Example:
         >>> _even(100, most=6), _even(97, most=6)
         (5, 6)
     """
-    return next((n for n in range(most, most * 2 // 3, -1) if rows % n == 0), most)
+    return next((n for n in range(most, most * 2 // 3, -1) if total % n == 0), most)
 
 
 def _bands(total: int, most: int) -> list[tuple[int, int, int]]:
@@ -215,22 +215,24 @@ def _tiles(
 
 
 def _summed(e: Elements, kernel: Kernel, tile: Tile, start: list[Any], body: Sums) -> list[Any]:
-    """The sum over all k; where it is long, other arrays are fetched meanwhile, row by row."""
+    """The sum over all k; where it is long, other arrays are fetched meanwhile, row by row.
+
+    There are a few more parts than rows: the last ones fetch for the tile below.
+    """
     b, terms = e.b, kernel.values[0].operands[0].shape[1]
     if terms < LONG:
         return accumulate(b, terms, 1, start, body)
-    last = len(tile.rows) - 1
-    part = terms // len(tile.rows)
+    part = _even(terms, terms // len(tile.rows))
 
     def row(r: Any, sums: list[Any]) -> list[Any]:
         _fetch_what_follows(e, kernel, tile, r)
         _fetch_next_part(e, kernel, tile, r)
         first = b.mul(r, index(part))
-        is_last = b.icmp_unsigned("==", r, index(last))
-        count = b.select(is_last, index(terms - last * part), index(part))
-        return repeat(b, count, sums, lambda k, x: body(b.add(first, k), x))
+        return accumulate(b, part, 1, sums, lambda k, x: body(b.add(first, k), x))
 
-    return accumulate(b, len(tile.rows), 1, start, row)
+    sums = accumulate(b, terms // part, 1, start, row)
+    done = terms // part * part
+    return accumulate(b, terms - done, 1, sums, lambda k, x: body(b.add(index(done), k), x))
 
 
 def _fetch_what_follows(e: Elements, kernel: Kernel, tile: Tile, r: Any) -> None:
