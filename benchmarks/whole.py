@@ -117,7 +117,9 @@ def _section(
 
 
 def main() -> None:
-    """What the child does."""
+    """What the child does, on one core: helpers of JAX would take another one besides."""
+    if hasattr(os, "sched_setaffinity"):  # not everywhere
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     what, name, steps = sys.argv[1:4]
     kind = next(k for k in STEPPERS if k.name == name)
     if what == "first":
