@@ -41,6 +41,7 @@ MOST_WORK = 3_000_000  # elements moved and outputs read in one step of a bisect
 MOST_CASE = 1e8  # elements moved and read in differentiating all of a leaf once
 SURE = 0.6  # with such a cause the other leaves need no long search: they may follow from it
 ROUNDED = 1e-2  # a larger mismatch is not the rounding of a short dtype
+SAMPLE = 4, 12  # elements of a leaf at least, of all together: shown where it is right
 THOROUGH = 2  # leaves that get all experiments while no cause is known
 ELEMENTS = 4096  # up to so many elements are differentiated one by one
 
@@ -161,7 +162,8 @@ class Derivatives:
         """
         x = bench.values[found.name]
         work, wrong = x.size + bench.y.size, found.verdict == WRONG
-        most = {"quick": 4, "default": 12}.get(self.mode, 256)
+        few, each = SAMPLE
+        most = {"quick": few, "default": max(few, each // len(bench.leaves))}.get(self.mode, 256)
         if wrong:
             most = ELEMENTS if x.size <= ELEMENTS else 64
         if wrong or self.mode == "quick":  # the projection has judged; these are for the eye
