@@ -60,7 +60,8 @@ class Probes(ContractProbes):
             "",
             "forward is not finite for large finite inputs: something overflows",
             evidence=f"finite for inputs up to 30, NaN or infinite for inputs up to {reach:.0f}",
-            fix="subtract the largest element before exp: np.exp(x - x.max(axis, keepdims=True))",
+            fix="subtract the largest element before exp: np.exp(x - x.max(axis, keepdims=True)); "
+            "and log(1 + exp(x)) is np.logaddexp(0, x)",
             confidence=0.5,
         )
 
