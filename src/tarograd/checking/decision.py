@@ -13,7 +13,7 @@ from tarograd.checking.subject import Array, Values, rms
 RIGHT, WRONG, UNKNOWN = "right", "wrong", "cannot tell"
 CONCLUSIVE = 1e-5  # an error bar wider than this part of the gradient's size decides nothing
 PLAIN, EVENED, SIZED = range(3)  # kinds of random directions
-EVEN = 1e-2  # of the size of a gradient: smaller elements are not moved any more
+EVEN = 1e-2  # of the size of a gradient: elements with less of it are moved alike
 SPLITS, ADDED = 3, 1e-8  # of a direction into two; how precisely their slopes have to add up
 SHORT = 1e-10  # a unit roundoff above this is that of float32 or less
 
