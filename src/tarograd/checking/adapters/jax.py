@@ -94,29 +94,16 @@ class JaxSubject:
 
     def gradients(self, values: Mapping[str, Any]) -> list[Any]:
         """The gradients of the first order, under the upstream gradient among the values."""
-        import jax
-
         first = [n for n in self.leaves if n not in self.upstream]
-
-        def at(*floats: Any) -> list[Any]:
-            return self.outputs({**values, **dict(zip(first, floats, strict=True))})
-
-        _, pull = jax.vjp(at, *(values[n] for n in first))
-        return list(pull([values[n] for n in self.upstream]))
+        return _pulled(self.outputs, first, values, [values[n] for n in self.upstream])
 
     def function(self, values: Mapping[str, Any]) -> list[Any]:
         """What is checked: the outputs, or in the second order the gradients."""
         return self.gradients(values) if self.upstream else self.outputs(values)
 
     def pulled(self, values: Mapping[str, Any], upstream: list[Any]) -> list[Any]:
-        """The gradients of what is checked: what `jax.vjp` gives, which runs the custom rule."""
-        import jax
-
-        def at(*floats: Any) -> list[Any]:
-            return self.function({**values, **dict(zip(self.leaves, floats, strict=True))})
-
-        _, pull = jax.vjp(at, *(values[n] for n in self.leaves))
-        return list(pull(upstream))
+        """The gradients of what is checked."""
+        return _pulled(self.function, self.leaves, values, upstream)
 
 
 class JaxRun:
@@ -154,6 +141,22 @@ class JaxRun:
 
     def advance_generators(self) -> None:
         """JAX draws from explicit keys."""
+
+
+def _pulled(
+    function: Callable[[Mapping[str, Any]], list[Any]],
+    names: Sequence[str],
+    values: Mapping[str, Any],
+    upstream: list[Any],
+) -> list[Any]:
+    """The gradients of some of the values: what `jax.vjp` gives, which runs the custom rule."""
+    import jax
+
+    def at(*floats: Any) -> list[Any]:
+        return function({**values, **dict(zip(names, floats, strict=True))})
+
+    _, pull = jax.vjp(at, *(values[n] for n in names))
+    return list(pull(upstream))
 
 
 def _compiled(function: Callable[..., list[Any]]) -> Callable[..., list[Any]]:

@@ -1,4 +1,4 @@
-"""exp, log, tanh, expm1 and log1p as vectorized polynomials, in float32 and float64.
+"""exp, expm1, log, log1p, tanh and sigmoid as vectorized polynomials, in float32 and float64.
 
 The range is reduced as in W. Cody, W. Waite, "Software manual for the elementary functions", 1980;
 the series are Taylor's, long enough for the last bit. Each works on scalars and vectors alike.
@@ -47,6 +47,12 @@ def _power_of_two(b: Any, n: Any, like: Any) -> Any:
     return b.bitcast(b.shl(biased, constant(_mantissa(like), kind)), like.type)
 
 
+def _halved(b: Any, n: Any) -> tuple[Any, Any]:
+    """N as a sum of two, so that a power of two beyond the exponents is reached in two steps."""
+    half = b.ashr(n, constant(1, n.type))
+    return half, b.sub(n, half)
+
+
 def _reduced(b: Any, x: Any) -> tuple[Any, Any, Any]:
     """R with x = n log 2 + r, |r| ≤ log 2 / 2; what r lost by rounding; the integer n."""
     n = call(b, "rint", b.fmul(x, constant(LOG2E, x.type)))
@@ -70,9 +76,8 @@ def exp(b: Any, x: Any) -> Any:
     x = _clamped(b, x, *((-104.0, 89.0) if single else (-746.0, 710.0)))
     r, _, n = _reduced(b, x)
     p = _polynomial(b, r, [1 / math.factorial(k) for k in range(8 if single else 14)])
-    half = b.ashr(n, constant(1, n.type))
-    p = b.fmul(p, _power_of_two(b, half, x))
-    return b.fmul(p, _power_of_two(b, b.sub(n, half), x))
+    half, rest = _halved(b, n)
+    return b.fmul(b.fmul(p, _power_of_two(b, half, x)), _power_of_two(b, rest, x))
 
 
 def _small_expm1(b: Any, x: Any) -> tuple[Any, Any]:
@@ -86,8 +91,7 @@ def expm1(b: Any, x: Any) -> Any:
     """2^n (e^r - 1) + (2^n - 1), where nothing is lost for n = 0; the scaling is in two steps."""
     x = _clamped(b, x, *((-104.0, 89.0) if _bits(x) == 32 else (-746.0, 710.0)))
     small, n = _small_expm1(b, x)
-    half = b.ashr(n, constant(1, n.type))
-    rest = b.sub(n, half)
+    half, rest = _halved(b, n)
     scale, one = _power_of_two(b, half, x), _power_of_two(b, b.neg(rest), x)
     return b.fmul(fma(b, small, scale, b.fsub(scale, one)), _power_of_two(b, rest, x))
 
@@ -122,8 +126,8 @@ def sigmoid(b: Any, x: Any) -> Any:
     single, one, zero = _bits(x) == 32, constant(1.0, x.type), constant(0.0, x.type)
     size = _clamped(b, call(b, "fabs", x), 0.0, 104.0 if single else 746.0)
     small, n = _small_expm1(b, b.fneg(size))
-    p, half = b.fadd(one, small), b.ashr(n, constant(1, n.type))
-    first, second = _power_of_two(b, half, x), _power_of_two(b, b.sub(n, half), x)
+    p = b.fadd(one, small)
+    first, second = (_power_of_two(b, part, x) for part in _halved(b, n))
     e = b.fmul(b.fmul(p, first), second)
     d = b.fadd(one, e)
     below = b.fcmp_ordered("<", x, zero)
