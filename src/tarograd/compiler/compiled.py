@@ -36,7 +36,7 @@ class Compiled:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._surroundings = Surroundings(function)
-        self.function = function
+        self.function = self.__wrapped__ = function
         self._signature = inspect.signature(function)
         self._known: dict[Any, Version] = {}
         self._last: Version | None = None
