@@ -226,7 +226,9 @@ class Plan:
         for v in self.order:
             if v.is_op(matmul.matmul):
                 left, right = v.operands[:2]
-                yield from (self.base(left), right)  # rows of the right one are read as vectors
+                left = self.base(left)
+                # Rows of the right one are read as vectors, and those of a table one by one.
+                yield from (left.operands[1] if left.is_op(shape.index) else left, right)
             elif KINDS.get(v.primitive) == "draw":
                 yield v.operands[0]
             elif v.is_op(shape.repeat):  # computed once; moving and casting costs nothing

@@ -102,23 +102,27 @@ class Elements:
 
     def load(self, v: Value, places: Sequence[Place]) -> Any:
         """Read from memory."""
-        b, buffer = self.b, self.plan.buffers[id(v)]
+        buffer = self.plan.buffers[id(v)]
         wide = [i for i, p in enumerate(places) if p.lanes > 1]
         if len(wide) == 1 and (buffer.strides[wide[0]] != 1 or self._may_overrun(v, places[-1])):
             return _lane_by_lane(self, self.load, v, places)
-        if all(isinstance(p.first, ir.Constant) for p in places) and not wide:
-            with b.goto_entry_block():  # the same for all elements: read once
-                return self.read(v, self.pointer(v, [p.first for p in places]))
         lanes = places[wide[0]].lanes if wide else 1
-        return self.read(v, self.pointer(v, [p.first for p in places]), lanes)
+        pointer = self.pointer(v, [p.first for p in places])
+        return self.read(v, pointer, lanes, fixed=not self._written(v))
 
-    def read(self, v: Value, pointer: Any, lanes: int = 1) -> Any:
+    def read(self, v: Value, pointer: Any, lanes: int = 1, fixed: bool = False) -> Any:
         """The elements at an address."""
         kind = vector_type(memory_type(v.dtype), lanes)
-        loaded = self.b.load(pointer, typ=kind, align=v.dtype.itemsize)
+        loaded = self.b.load(pointer, typ=kind, align=v.dtype.itemsize, fixed=fixed)
         if v.dtype == bool:
             return self.b.icmp_unsigned("!=", loaded, constant(0, kind))
         return loaded
+
+    def _written(self, v: Value) -> bool:
+        """Whether the kernel that is being emitted writes where an array lies."""
+        assert self.kernel is not None
+        stored = (self.plan.buffers[id(x)] for x in self.kernel.values if id(x) in self.plan.stored)
+        return self.plan.buffers[id(v)] in stored
 
     def _may_overrun(self, v: Value, last: Place) -> bool:
         """Whether a whole vector could reach beyond the rows of an array without padding."""
@@ -229,7 +233,8 @@ def _nonzero(e: Elements, v: Value, places: list[Place]) -> Any:
     b, x = e.b, v.operands[0]
     n, columns = places[1].lanes, x.shape[1]
     element = e.at(x, places)
-    found = b.fcmp_unordered("!=", element, constant(0.0, element.type))
+    unequal = b.fcmp_unordered if x.dtype.kind == "f" else b.icmp_unsigned
+    found = unequal("!=", element, constant(0, element.type))
     if columns % n:
         found = b.and_(found, below(b, places[1].first, columns, n))
     kind = type_of(v.dtype)

@@ -302,6 +302,8 @@ def reader(e: Elements, v: Value) -> Reader:
     """Reads a matrix that may be turned over, if it is not an array itself."""
     if id(v) in e.plan.buffers:
         return lambda i, j, wide: e.load(v, [Place(i), Place(j, wide)])
+    if v.is_op(shape.index):  # a table
+        return lambda i, j, wide: e.at(v, [Place(i), Place(j, wide)])
     inner = reader(e, v.operands[0])
     axes = tuple(v.attributes["axes"])
     return inner if axes == (0, 1) else lambda i, j, wide: inner(j, i, wide)
