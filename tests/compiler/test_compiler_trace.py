@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -103,14 +104,14 @@ def test_labels_are_checked_at_every_call() -> None:
 
 
 def test_each_signature_is_traced_once() -> None:
-    calls = []
+    traces = itertools.count()
 
     @tg.compile
     def double(x: Any) -> Any:
-        calls.append(x.shape)
+        next(traces)
         return 2 * x
 
     for shape in [(2,), (3,), (2,)]:
         np.testing.assert_array_equal(double(np.ones(shape)), np.full(shape, 2.0))
-    assert calls == [(2,), (3,)]
+    assert next(traces) == 2
     assert double(np.ones(2, np.float32)).dtype == np.float32

@@ -6,14 +6,16 @@ import copy
 import inspect
 import threading
 import warnings
-from collections.abc import Callable, Mapping
-from types import MethodType
+from collections.abc import Callable, Container, Iterable, Mapping
+from itertools import islice
+from types import FunctionType, MethodType
 from typing import Any
 
 import numpy as np
 
-from tarograd.compiler.surroundings import Surroundings
-from tarograd.compiler.trace import Unknown, Untraceable
+from tarograd.compiler.recording import Recording, record
+from tarograd.compiler.surroundings import METHODS, Surroundings, check
+from tarograd.compiler.trace import WEAK, Trace, Unknown
 from tarograd.compiler.version import Version
 from tarograd.graph import current_context
 from tarograd.inputs import recorder
@@ -21,7 +23,7 @@ from tarograd.tensor import Tensor
 
 _TRACING = threading.RLock()  # the Parameters are traced ones meanwhile
 TRACES = 4  # of one function, until all Tensors that it uses are known
-STATIC = (str, bytes, bool, type(None))
+STATIC = (str, bytes, bool, type(None), type)
 
 
 class Compiled:
@@ -35,7 +37,9 @@ class Compiled:
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self._surroundings = Surroundings(function)
+        check(function)
+        self._surroundings: Surroundings  # is found at the first call
+        self._classes: list[type] = []  # that it was given, as by @classmethod
         self.function = self.__wrapped__ = function
         self._signature = inspect.signature(function)
         kinds = {p.kind for p in self._signature.parameters.values()}
@@ -44,6 +48,8 @@ class Compiled:
         self._known: dict[Any, Version] = {}
         self._last: Version | None = None
         self.__doc__ = function.__doc__
+        self.__module__ = getattr(function, "__module__", __name__)
+        self.__qualname__ = getattr(function, "__qualname__", "f")
         name = getattr(function, "__name__", "f")
         self.__name__ = name if name.isidentifier() and not name.startswith("_") else "f"
 
@@ -62,36 +68,59 @@ class Compiled:
         """
         if recorder() is not None:  # inside of another compiled function: a part of it
             return self.function(*arguments, **named)
-        bound = self._bound(arguments, named)
+        structure, bound = self._bound(arguments, named)
         arrays = {k: _array(k, x) for k, x in bound.items() if not isinstance(x, STATIC)}
         signature = (
-            current_context(),
+            _context(),
+            structure,
             tuple(
-                (k, x if k not in arrays else (arrays[k].shape, arrays[k].dtype, type(x) is float))
+                (
+                    k,
+                    x
+                    if k not in arrays
+                    else (arrays[k].shape, arrays[k].dtype, isinstance(x, WEAK)),
+                )
                 for k, x in bound.items()
             ),
         )
         if self._known and self._surroundings.changed() is not None:
             self._known.clear()
-            self._surroundings = Surroundings(self.function)
         version = self._known.get(signature)
         if version is None:
-            version = self._known[signature] = self._traced(bound, arrays)
+            version = self._known[signature] = self._traced(structure, bound, arrays)
         self._last = version
         return version(arrays)
 
-    def __get__(self, instance: Any, owner: Any = None) -> Compiled:
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
         """As a method: compiled for each object by itself."""
         if instance is None:
             return self
-        key = f"_compiled_{self.__name__}"
-        if key not in vars(instance):
-            vars(instance)[key] = Compiled(MethodType(self.function, instance))
-        bound: Compiled = vars(instance)[key]
-        return bound
+        if isinstance(instance, type):  # under @classmethod
+            return MethodType(self, instance)
+        if not hasattr(instance, "__dict__"):
+            raise TypeError(
+                f"{type(instance).__name__}.{self.__name__}: a compiled method is kept in its "
+                "object, whose __slots__ leave no place for it: add '__dict__' to them, or compile "
+                "a function that is given what it needs of the object"
+            )
+        methods = vars(instance).get(METHODS)
+        if methods is None or methods.owner is not instance:  # such as that of a copy
+            methods = vars(instance)[METHODS] = Methods()
+            methods.owner = instance
+        if self not in methods:
+            methods[self] = Compiled(MethodType(self.function, instance))
+        return methods[self]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
         return Compiled(copy.deepcopy(self.function, memo))
+
+    def __reduce__(self) -> Any:
+        # The code is not pickled; a function is found by its name, as all functions are.
+        if isinstance(self.function, MethodType):
+            return getattr, (self.function.__self__, self.function.__name__)
+        if isinstance(self.function, FunctionType):
+            return self.__qualname__
+        return compile, (self.function,)
 
     def __repr__(self) -> str:
         return f"compile({self.__name__})"
@@ -126,66 +155,109 @@ class Compiled:
             raise ValueError(f"{self.__name__}.{what}: call it first; a call tells the shapes")
         return self._last
 
-    def _bound(self, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments by name, those of `*args` by their number."""
+    def _bound(self, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, Any]:
+        """How many `*args` and which `**kwargs` there are, and all arguments by a name each."""
         if not named and self._names is not None and len(arguments) == len(self._names):
-            return dict(zip(self._names, arguments, strict=True))  # which takes a tenth of the time
+            return (), dict(zip(self._names, arguments, strict=True))  # in a tenth of the time
         bound = self._signature.bind(*arguments, **named)
         bound.apply_defaults()
+        structure: list[Any] = []
         found: dict[str, Any] = {}
         for name, value in bound.arguments.items():
             kind = self._signature.parameters[name].kind
+            some = {name: value}
             if kind is inspect.Parameter.VAR_POSITIONAL:
-                found |= {f"argument{i}": x for i, x in enumerate(value)}
+                structure.append(len(value))
+                some = {f"argument{i}": x for i, x in enumerate(value)}
             elif kind is inspect.Parameter.VAR_KEYWORD:
-                found |= value
-            else:
-                found[name] = value
-        return found
+                structure.append(tuple(value))
+                some = value
+            for key, x in some.items():
+                found[_free(key, found)] = x
+        return tuple(structure), found
 
-    def _call(self, values: Mapping[str, Any]) -> Any:
+    def _call(self, structure: tuple[Any, ...], values: Iterable[Any]) -> Any:
         """The function, of what `_bound` gave."""
-        rest, positional = dict(values), list[Any]()
+        parts, rest = iter(structure), iter(values)
+        positional: list[Any] = []
         named: dict[str, Any] = {}
         for name, parameter in self._signature.parameters.items():
             if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-                keys = [k for k in rest if k.startswith("argument")]
-                positional += [rest.pop(k) for k in keys]
+                positional += islice(rest, next(parts))
             elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                named |= rest
+                named |= {key: next(rest) for key in next(parts)}
             elif parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-                named[name] = rest.pop(name)
+                named[name] = next(rest)
             else:
-                positional.append(rest.pop(name))
+                positional.append(next(rest))
         return self.function(*positional, **named)
 
-    def _traced(self, bound: Mapping[str, Any], arrays: Mapping[str, Any]) -> Version:
+    def _traced(
+        self, structure: tuple[Any, ...], bound: Mapping[str, Any], arrays: Mapping[str, Any]
+    ) -> Version:
         """Trace and compile, again if the function turns out to use more Tensors than were seen."""
+        given = {k: bound[k] if isinstance(bound[k], WEAK) else a for k, a in arrays.items()}
 
         def function(*tensors: Tensor) -> Any:
-            return self._call({**bound, **dict(zip(arrays, tensors, strict=True))})
+            values = {**bound, **dict(zip(arrays, tensors, strict=True))}
+            return self._call(structure, values.values())
 
-        given = {k: x if isinstance(x := bound[k], float) else a for k, a in arrays.items()}
+        def run() -> Recording:
+            free: dict[str, Tensor] = {}
+            for key, leaf in self._surroundings.leaves.items():
+                free[_free(key, (*given, *free))] = leaf
+            trace = Trace(free)
+            return Recording(trace, *trace.run(function, given, self.__name__, apart=True))
+
         with _TRACING:
+            self._look(x for x in bound.values() if isinstance(x, type))
             for attempt in range(TRACES):
-                before = self._surroundings.dice()
                 try:
-                    version = Version(function, given, self._surroundings.leaves, self.__name__)
+                    version = Version(record(self._surroundings, run, self.__name__), given)
                     break
                 except Unknown as error:
                     if attempt == TRACES - 1:
                         raise
-                    self._surroundings.add(error.leaf)
-        if self._surroundings.dice() != before:
-            raise Untraceable(
-                f"{self.__name__} draws random numbers with NumPy or Python: the compiled code "
-                "would use those of this one call for ever. Draw them outside and give them as an "
-                "argument, or use tg.dropout or tg.nn.Dropout"
-            )
+                    known = self._surroundings
+                    if known.changed() is not None:  # a Parameter was made at the first call
+                        self._surroundings = Surroundings(self.function, *self._classes)
+                    self._surroundings.add([*known.leaves.values(), *error.leaves])
         if version.why is not None:
             message = f"{self.__name__} runs as NumPy, not as machine code: {version.why}"
             warnings.warn(message, stacklevel=4)
         return version
+
+    def _look(self, classes: Iterable[type]) -> None:
+        """See what is around the function, if that is not known: some may be defined after it."""
+        new = [c for c in classes if c not in self._classes]
+        if new or not self._known:
+            self._classes += new
+            self._known.clear()
+            self._surroundings = Surroundings(self.function, *self._classes)
+
+
+class Methods(dict[Compiled, Compiled]):
+    """The compiled methods of one object, `owner`; a copy of it has none yet."""
+
+    owner: Any = None
+
+    def __reduce__(self) -> Any:
+        return Methods, ()
+
+
+def _context() -> tuple[Any, ...]:
+    """What counts of the context: a draw with its step is refused, so no other step does."""
+    now = current_context()
+    return now.recording, now.training, now.seed, now.step is None
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    """The name, with a number if it is taken."""
+    found, number = name, 1
+    while found in taken:
+        number += 1
+        found = f"{name}_{number}"
+    return found
 
 
 def _array(name: str, x: Any) -> Any:

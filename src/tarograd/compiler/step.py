@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from tarograd.compiler.program import Program
+from tarograd.compiler.recording import Recording, record
 from tarograd.compiler.rewrite import rewrite
 from tarograd.compiler.surroundings import Surroundings
-from tarograd.compiler.trace import Untraceable, trace, updated
+from tarograd.compiler.trace import Trace, Untraceable, updated
 from tarograd.derivatives import grad
 from tarograd.graph import Array, context, group
 from tarograd.nn import Layer, Network
@@ -145,14 +146,13 @@ def _traced(
 ) -> Program:
     """The function of the data, the parameters and the state; nothing beside them may change."""
     parameters = recipe.parameters()
-    seen = [Surroundings(layer) for layer in (recipe.network, recipe.criterion)]
-    before = [around.dice() for around in seen]
-    program = trace(function, {**data, **state}, parameters, function.__name__)
-    for around, dice in zip(seen, before, strict=True):
-        name = around.changed()
-        if name is not None or around.dice() != dice:
-            what = f"changes {name!r}" if name is not None else "draws random numbers with NumPy"
-            raise Untraceable(f"the network {what} while it computes, outside of the graph")
+    around = Surroundings(recipe.network, recipe.criterion, recipe.optimizer)
+
+    def run() -> Recording:
+        trace = Trace(parameters)
+        return Recording(trace, *trace.run(function, {**data, **state}, function.__name__))
+
+    program = record(around, run, "the network").program
     program = rewrite(program)
     used = {id(v) for v in program.order()}
     # A number that nothing uses, such as that of the step without Dropout, is no argument.

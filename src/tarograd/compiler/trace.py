@@ -59,6 +59,7 @@ from tarograd.tensor import Tensor, constant
 
 # Joins all outputs, so that they have one topological order.
 _JOIN = Primitive(name="outputs", symbol="", forward=lambda *_: 0.0)
+WEAK = (int, float, np.generic)  # numbers that adapt their dtype, as in `as_input`
 DRAWS = (random.uniform, random.normal, random.bernoulli)
 
 
@@ -71,14 +72,15 @@ def traced_input(name: str, value: ArrayLike) -> Tensor:
 
 
 class Unknown(Untraceable):
-    """The function uses a Tensor that is neither an argument nor a parameter: `leaf`."""
+    """The function uses Tensors that are neither arguments nor parameters: `leaves`."""
 
-    def __init__(self, leaf: Tensor) -> None:
+    def __init__(self, leaves: Sequence[Tensor]) -> None:
+        leaf = leaves[0]
         super().__init__(
             f"the function uses the Tensor {leaf.name or 'without a name'} of shape {leaf.shape}, "
             "which is neither an argument nor one of its parameters: make it an argument"
         )
-        self.leaf = leaf
+        self.leaves = leaves
 
 
 class Update(NamedTuple):
@@ -130,9 +132,19 @@ class Trace:
         self._naming = Naming(self.names)
 
     def run(
-        self, function: Callable[..., Any], arguments: Mapping[str, ArrayLike], name: str = "f"
+        self,
+        function: Callable[..., Any],
+        arguments: Mapping[str, ArrayLike],
+        name: str = "f",
+        apart: bool = False,
     ) -> tuple[Program, Any]:
         """Trace the function of these arguments; `trace` says more.
+
+        Args:
+            function: what is traced.
+            arguments: an example of each of its arguments, by name.
+            name: of the program.
+            apart: whether a result called like an input is no new value of it: it is renamed.
 
         Returns:
             the program, and what the function returned, with the names of outputs for Tensors.
@@ -140,13 +152,16 @@ class Trace:
         given = {key: traced_input(key, value) for key, value in arguments.items()}
         self.inputs = {**given, **self.parameters}
         for key, value in arguments.items():
-            if isinstance(value, float):
+            if isinstance(value, WEAK):
                 self._weak[id(given[key])] = given[key]
         with refusing(self, list(self.parameters.values())):
             results = function(*given.values())
             changed, self.outputs = self.outputs, {}
-            returned = self._returned(name, results, set(changed))
+            taken = {*changed, *self.inputs} if apart else set(changed)
+            returned = self._returned(name, results, taken)
             self.outputs |= changed
+            if not self.outputs:
+                raise _fruitless(name, f"an empty {type(results).__name__}")
             if any(count.owner() is None for count in self.counts.values()):
                 raise Untraceable(
                     f"{name} makes a layer that draws random numbers anew in every call, so that "
@@ -157,6 +172,11 @@ class Trace:
             program = _program(name, self.inputs, self.outputs)
         self.expected = {key: t._value for key, t in self.outputs.items()}
         return program, returned
+
+    def shown(self, others: Sequence[Tensor] = ()) -> str:
+        """The graph as a text, of other Tensors too: the same for two runs that do the same."""
+        kept = {f"other{i}": x for i, x in enumerate(others)} | self.outputs
+        return str(_program("", self.inputs, kept))
 
     def forget(self) -> None:
         """Let go of the values of this run, but for what is read and written at each call."""
@@ -170,16 +190,13 @@ class Trace:
         if isinstance(results, list | tuple):
             found = [self._result(name, f"result{i}", t, taken) for i, t in enumerate(results)]
             return found if isinstance(results, list) else tuple(found)
-        if results is None and taken:
+        if results is None and self.updates:
             return None
         return self._result(name, "result", results, taken)
 
     def _result(self, name: str, key: str, result: Any, taken: set[str]) -> str:
         if not isinstance(result, Tensor):
-            raise Untraceable(
-                f"{name} returns {type(result).__name__} as {key!r}: a compiled function "
-                "returns Tensors that were computed from its arguments or parameters"
-            )
+            raise _fruitless(name, f"{type(result).__name__} as {key!r}")
         while key in self.outputs or key in taken:
             key += "_"
         self.outputs[key] = self.updated.get(id(result), result)
@@ -207,9 +224,9 @@ class Trace:
             Untraceable: for a second step with the same parameter.
         """
         parameters, states = optimizer.parameters, optimizer.states
+        if unknown := [p for p in parameters if id(p) not in self.names]:
+            raise Unknown(unknown)
         for p in parameters:
-            if id(p) not in self.names:
-                raise Unknown(p)
             if id(p) in self.updated:
                 raise _used(self.names[id(p)], "updated")
         lr = self._live("lr", lambda: np.float64(optimizer.learning_rate(optimizer.step_count)))
@@ -255,10 +272,13 @@ class Trace:
             return inputs
         dtypes = [x.dtype for x in inputs if hasattr(x, "dtype") and id(x) not in self._weak]
         floats = [dtype for dtype in dtypes if dtype.kind == "f"]
-        if not floats:
+        kinds = "iuf" if floats else "iu"  # 0.5 beside whole numbers stays what it is
+        beside = floats or [dtype for dtype in dtypes if dtype.kind in "iu"]
+        weak = [x for x in inputs if id(x) in self._weak and x.dtype.kind in kinds]
+        if not beside or not weak:
             return inputs
-        dtype = np.result_type(*floats)
-        cast = {id(x): x.astype(dtype) for x in inputs if id(x) in self._weak and x.dtype != dtype}
+        dtype = np.result_type(*beside)
+        cast = {id(x): x.astype(dtype) for x in weak if x.dtype != dtype}
         return tuple(cast.get(id(x), x) for x in inputs)
 
     def computed(self, y: Any, node: Node, how: tuple[Any, ...]) -> Tensor:
@@ -296,6 +316,11 @@ def updated(
     rate.name = lr.name
     new, state = optimizer.update(p, _like(gradient, p), old, rate, count)
     return _like(new, p), {kind: _like(state[kind], x) for kind, x in old.items()}
+
+
+def _fruitless(name: str, what: str) -> Untraceable:
+    needed = "a compiled function returns Tensors that were computed from its arguments"
+    return Untraceable(f"{name} returns {what}: {needed} or parameters")
 
 
 def _used(name: str, how: str) -> Untraceable:
@@ -339,7 +364,10 @@ def _program(name: str, leaves: Mapping[str, Tensor], results: Mapping[str, Tens
     for key, leaf in leaves.items():
         values[id(leaf)] = Value(leaf.shape, leaf.dtype, name=key)
     joined = Tensor._computed(0.0, Node(_JOIN, tuple(results.values()), {}))
-    for x in topological_order(joined)[:-1]:
+    order = topological_order(joined)[:-1]
+    if unknown := [x for x in order if id(x) not in values and x.node is None]:
+        raise Unknown([x for x in unknown if isinstance(x, Tensor)])
+    for x in order:
         if id(x) not in values:
             values[id(x)] = _value(x, values)
     nodes = {k: t.node for k, t in leaves.items() if t.node is not None}
@@ -351,8 +379,6 @@ def _program(name: str, leaves: Mapping[str, Tensor], results: Mapping[str, Tens
 
 def _value(x: Any, values: Mapping[int, Value]) -> Value:
     node = x.node
-    if node is None:
-        raise Unknown(x)
     if node.primitive in DRAWS and not isinstance(node.inputs[0], Operand):
         raise Untraceable(
             f"{node.primitive.name} with the fixed step {node.inputs[0]}: every call would draw "

@@ -13,8 +13,9 @@ from tarograd.compiler.compare import difference, evaluated, unequal
 from tarograd.compiler.lower import lower
 from tarograd.compiler.numpy_source import executable, numpy_source
 from tarograd.compiler.program import Program, Value
+from tarograd.compiler.recording import Recording
 from tarograd.compiler.rewrite import rewrite
-from tarograd.compiler.trace import Trace, Untraceable
+from tarograd.compiler.trace import Untraceable
 from tarograd.graph import CONSTANT, Array, Node
 from tarograd.ops import shape
 from tarograd.tensor import Tensor
@@ -24,30 +25,19 @@ class Version:
     """A function as machine code, or as readable NumPy where that is not possible.
 
     Args:
-        function: called with a Tensor for each argument.
-        arguments: examples, by name.
-        leaves: the Tensors that it may use besides, by name.
-        name: of the function.
+        recording: the function, traced.
+        arguments: those that it was traced with, by name.
 
     Attributes:
         program: its graph, rewritten.
         why: why it runs as NumPy; None for machine code.
 
     Raises:
-        Untraceable: if it cannot be compiled.
         ArithmeticError: if the machine code computes something else than eager code did.
     """
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        arguments: Mapping[str, Any],
-        leaves: Mapping[str, Tensor],
-        name: str,
-    ) -> None:
-        free = {key if key not in arguments else f"{key}_2": p for key, p in leaves.items()}
-        self._trace = Trace(free)
-        program, self._returned = self._trace.run(function, arguments, name)
+    def __init__(self, recording: Recording, arguments: Mapping[str, Any]) -> None:
+        self._trace, program, self._returned = recording
         program = rewrite(program)
         used = {id(v) for v in program.order()}
         kept = {k: v for k, v in program.inputs.items() if k in arguments or id(v) in used}
