@@ -260,10 +260,13 @@ def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
 def cumsum(x: Any, axis: int | None = None) -> Any:
     """The sums of the first 1, 2, 3, … elements along an axis; `axis=None` flattens first.
 
-    By doubling: to sums of 1, 2, 4, … elements those that end before them are added.
+    By doubling: to sums of 1, 2, 4, … elements those that end before them are added. Sums of
+    narrow whole numbers are wide ones, as in NumPy.
     """
     if axis is None:
         return cumsum(ravel(x), 0)
+    wide = np.cumsum(np.zeros(0, x.dtype)).dtype
+    x = x if x.dtype == wide else elementwise.cast(x, dtype=wide)
     (i,) = axes_of("cumsum", x, axis)
     before, length = (slice(None),) * i, 1
     while length < x.shape[i]:

@@ -71,7 +71,7 @@ class Naming:
 
 def _of_input(value: Any) -> str | None:
     """The name of the input that a value is, but for its dtype, scale and shape."""
-    while value.node is not None and value.node.primitive in SAME:
-        value = value.node.inputs[0]
+    while isinstance(value, Tensor) and value.node is not None and value.node.primitive in SAME:
+        value = value.node.inputs[0]  # which is a number in 1 / x
     named = isinstance(value, Tensor) and value.node is not None and value.node.primitive is INPUT
     return value.name if named else None
