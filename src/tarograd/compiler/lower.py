@@ -122,7 +122,7 @@ def _reshaped(x: Value, dims: tuple[int, ...]) -> Value | None:
         return Value(dims, x.dtype, shape.reshape, (x,), {"shape": dims})
     if x.is_op(shape.index) and x.operands[0].primitive is None and len(x.operands) == 2:
         images, rows = x.operands
-        if not dims or x.attributes["key"] != (shape.ARRAY,) or dims[0] != rows.shape[0]:
+        if x.attributes["key"] != (shape.ARRAY,) or rows.shape != dims[:1]:
             return None
         whole = (images.shape[0], *dims[1:])
         images = Value(whole, images.dtype, shape.reshape, (images,), {"shape": whole})

@@ -11,10 +11,7 @@ from tarograd.compiler.llvm.words import I64, Place, index
 from tarograd.compiler.program import Value
 from tarograd.ops.shape import ARRAY
 
-
-def is_rows(v: Value) -> bool:
-    """Whether an index gathers rows: one array of whole numbers for the first axis."""
-    return v.attributes["key"] == (ARRAY,) and len(v.operands[1].shape) == 1
+ANYWHERE = 2**20  # elements from one that an index array names to the next: far, as far as known
 
 
 def spelled_out(key: tuple[Any, ...], axes: int) -> list[Any]:
@@ -32,6 +29,16 @@ def spelled_out(key: tuple[Any, ...], axes: int) -> list[Any]:
     return parts if any(part is Ellipsis for part in key) else parts + rest
 
 
+def of_arrays_in(parts: Sequence[Any], arrays: Sequence[Value]) -> tuple[int, int]:
+    """Where the axes of the index arrays begin in the result, and how many they are."""
+    wide = np.broadcast_shapes(*(x.shape for x in arrays))
+    fancy = [i for i, p in enumerate(parts) if arrays and (p is ARRAY or isinstance(p, int))]
+    together = not fancy or fancy[-1] - fancy[0] + 1 == len(fancy)
+    plain = [i for i, p in enumerate(parts) if p is None or isinstance(p, slice)]
+    # In front, if the arrays are not together in the key.
+    return (sum(i < fancy[0] for i in plain) if fancy and together else 0), len(wide)
+
+
 def located(
     e: Any, v: Value, arrays: Sequence[Value], dims: Sequence[int], places: Sequence[Place]
 ) -> list[Place]:
@@ -45,14 +52,9 @@ def located(
         places: in the result of the index.
     """
     parts = spelled_out(v.attributes["key"], len(dims))
-    wide = np.broadcast_shapes(*(x.shape for x in arrays))
-    fancy = [i for i, p in enumerate(parts) if arrays and (p is ARRAY or isinstance(p, int))]
-    together = not fancy or fancy[-1] - fancy[0] + 1 == len(fancy)
-    plain = [i for i, p in enumerate(parts) if p is None or isinstance(p, slice)]
-    # Where the axes of the index arrays come in the result: in front, if they are not together.
-    first = sum(i < fancy[0] for i in plain) if fancy and together else 0
-    of_arrays = list(places[first : first + len(wide)])
-    rest = iter([*places[:first], *places[first + len(wide) :]])
+    first, wide = of_arrays_in(parts, arrays)
+    of_arrays = list(places[first : first + wide])
+    rest = iter([*places[:first], *places[first + wide :]])
     given, found = iter(arrays), list[Place]()
     for part in parts:
         if part is None:
@@ -60,7 +62,9 @@ def located(
             continue
         n = dims[len(found)]
         if part is ARRAY:
-            found.append(Place(_row(e, next(given), of_arrays, n)))
+            digits = tuple(d for p in of_arrays for d in p.digits)
+            row = _row(e, next(given), of_arrays, n)
+            found.append(Place(row, digits=digits, scale=ANYWHERE, whole=False))
         elif isinstance(part, slice):
             found.append(_along(e, part, n, next(rest)))
         else:
@@ -70,8 +74,11 @@ def located(
 
 def _along(e: Any, part: slice, n: int, place: Place) -> Place:
     start, _, step = part.indices(n)
-    stepped = place.first if step == 1 else e.b.mul(place.first, index(step))
-    return Place(e.b.add(stepped, index(start)) if start else stepped)
+    if len(range(n)[part]) == n and step == 1:
+        return place
+    first = place.first if step == 1 else e.b.mul(place.first, index(step))
+    first = e.b.add(first, index(start)) if start else first
+    return place._replace(first=first, scale=place.scale * step, whole=False)
 
 
 def _row(e: Any, rows: Value, places: list[Place], n: int) -> Any:
