@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tarograd.compiler.numpy_text import WRITERS
+from tarograd.compiler.placing import placing
 from tarograd.compiler.program import Program, Value, fed, rebuilt
 from tarograd.compiler.rewrite import rewrite
 from tarograd.compiler.trace import Untraceable, trace
@@ -83,7 +84,7 @@ def lower(program: Program) -> Program:
             return _without_masks(fed(value, inputs))
         return fed(value, inputs)
 
-    return rewrite(rebuilt(rewrite(rebuilt(program, change)), _sink))
+    return placing(rewrite(rebuilt(rewrite(rebuilt(program, change)), _sink)))
 
 
 def _without_masks(v: Value) -> Value:

@@ -33,6 +33,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from tarograd.compiler.layout import ALIGNMENT, SHORT, Buffer, lanes_of, padded_strides
+from tarograd.compiler.placing import placed
 from tarograd.compiler.program import Program, Value
 from tarograd.compiler.skipping import nonzero, visits
 from tarograd.compiler.trace import Untraceable
@@ -50,9 +51,7 @@ KINDS: dict[Primitive | None, str] = {
     random.bernoulli: "draw",
     random.uniform: "draw",
     random.normal: "draw",
-    shape.concatenate: "join",
-    shape.stack: "join",
-    shape.pad: "join",
+    placed: "join",
     shape.scatter: "scatter",
     visits: "visits",
 }

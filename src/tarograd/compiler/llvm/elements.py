@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.alike import Spot
-from tarograd.compiler.llvm.keys import located, of_arrays_in, spelled_out
+from tarograd.compiler.llvm.keys import located, of_arrays_in
 from tarograd.compiler.llvm.operations import EMITTERS, HEAVY, unified
 from tarograd.compiler.llvm.share import Share
 from tarograd.compiler.llvm.words import (
@@ -129,6 +129,8 @@ class Elements:
         b = self.b
         wide = next((p for p in places if p.lanes > 1), ONE)
         stride = self._stride(v, places)
+        if stride != 1 and not wide.digits:  # which may be beyond the array
+            return _lane_by_lane(self, self.load, v, places)
         if stride != 1:
             return self._read_apart(v, self._lanes_apart(v, places, stride), wide.lanes)
         if wide.lanes > 1 and self._may_overrun(v, places):
@@ -247,7 +249,7 @@ class Elements:
         b, n = self.b, index(size)
         if digit.lanes > 1 and (size % digit.lanes or digit.of):
             return None
-        low = digit._replace(value=b.urem(digit.value, n), size=size)
+        low = Digit(b.urem(digit.value, n), size, digit.lanes)
         return Digit(b.udiv(digit.value, n), digit.size // size), low
 
 
@@ -307,7 +309,7 @@ def _reshape(e: Elements, v: Value, places: list[Place]) -> Any:
             digits.append(Digit(place.first, n, place.lanes, of=place))
     x = v.operands[0]
     groups = _regrouped(e, digits, x.shape)
-    if groups is not None:
+    if groups is not None and not any(map(_lies_across, groups)):
         return e.at(x, [assembled(e.b, group) for group in groups])
     if any(p.lanes > 1 for p in places):
         return _lane_by_lane(e, e.at, v, places)
@@ -339,13 +341,22 @@ def _regrouped(
     return groups
 
 
+def _lies_across(group: Sequence[Digit]) -> bool:
+    """Whether a vector that may reach beyond its axis would lie within a longer one."""
+    return len(group) > 1 and any(d.lanes > 1 and d.of and not d.of.digits for d in group)
+
+
 def _index(e: Elements, v: Value, places: list[Place]) -> Any:
     """Some elements; whole vectors but along the axes of index arrays."""
     x, *arrays = v.operands
-    first, count = of_arrays_in(spelled_out(v.attributes["key"], len(x.shape)), arrays)
+    key = v.attributes["key"]
+    first, count = of_arrays_in(key, arrays, len(x.shape))
     if any(p.lanes > 1 for p in places[first : first + count]):
         return _lane_by_lane(e, e.at, v, places)
-    return e.at(x, located(e, v, arrays, x.shape, places))
+    found = located(e, key, arrays, x.shape, places)
+    if any(p.lanes > 1 and not p.whole and not p.digits for p in found):
+        return _lane_by_lane(e, e.at, v, places)
+    return e.at(x, found)
 
 
 def _nonzero(e: Elements, v: Value, places: list[Place]) -> Any:

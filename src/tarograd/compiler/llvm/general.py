@@ -5,12 +5,16 @@ They are not written for speed.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from tarograd.compiler.layout import lanes_of
 from tarograd.compiler.llvm.elements import ONE, Elements
-from tarograd.compiler.llvm.keys import located
+from tarograd.compiler.llvm.keys import located, of_arrays_in
+from tarograd.compiler.llvm.nest import Touch, explored
 from tarograd.compiler.llvm.operations import converted
 from tarograd.compiler.llvm.words import (
     Place,
@@ -22,44 +26,92 @@ from tarograd.compiler.llvm.words import (
     splat,
     type_of,
 )
+from tarograd.compiler.placing import Key, area, disjoint, size, spelled_out
 from tarograd.compiler.plan import Kernel
 from tarograd.compiler.program import Value
-from tarograd.ops import shape
 
 
 def join_kernel(e: Elements, kernel: Kernel) -> None:
-    """Concatenate, stack and pad: each input is copied to its place."""
-    b, v = e.b, kernel.values[0]
-    if v.is_op(shape.pad):
-        filling = constant(v.attributes["value"], type_of(v.dtype))
-        with ExitStack() as stack:
-            e.store(v, [Place(stack.enter_context(loop(b, n))) for n in v.shape], filling)
-    start = 0
-    for i, x in enumerate(v.inputs):
-        if not isinstance(x, Value) or 0 in x.shape:
-            continue
-        e.known.clear()
-        with ExitStack() as stack:
-            places = [Place(stack.enter_context(loop(b, n))) for n in x.shape]
-            element = converted(b, e.at(x, places), x.dtype, v.dtype)
-            e.store(v, _moved(b, v, places, i, start), element)
-        start += x.shape[v.attributes["axis"]] if v.is_op(shape.concatenate) else 0
+    """Arrays put to their places in another one; where several come, they are added in order."""
+    v = kernel.values[0]
+    pairs = zip(v.operands, v.attributes["keys"], strict=True)
+    parts = [Part(x, key, area(key, v.shape)) for x, key in pairs if 0 not in x.shape]
+    for i, part in enumerate(parts):
+        part.first = all(disjoint(part.area, other.area) for other in parts[:i])
+    covered = sum(size(part.area) for part in parts) == prod(v.shape)
+    covered = covered and all(part.first for part in parts)
+    if covered and not all(part.keeps_rows(v) for part in parts):
+        for part in parts:
+            _put(e, v, part, shared=True)
+        return
+    rows = all(part.keeps_rows(v) for part in parts)
+    with e.share.over(e.b, v.shape[0] if rows else 1) as i:
+        row = i if rows else None
+        if not covered:
+            _fill(e, v, v.attributes["value"], row)
+        for part in parts:
+            _put(e, v, part, row)
+
+
+@dataclass
+class Part:
+    """One of the arrays that are put to their places.
+
+    Attributes:
+        x: the array.
+        key: its places.
+        area: the same, axis by axis.
+        first: whether nothing was put to any of them before.
+    """
+
+    x: Value
+    key: Key
+    area: list[range]
+    first: bool = True
+
+    def keeps_rows(self, v: Value) -> bool:
+        """Whether row i of the array comes to row i of the result."""
+        key = spelled_out(self.key, len(v.shape))
+        return bool(key) and key[0] is not None and self.area[0] == range(v.shape[0])
+
+
+def _fill(e: Elements, v: Value, number: float, row: Any = None) -> None:
+    """The same number everywhere, or in one row."""
+    filling = constant(number, type_of(v.dtype))
+    with _within(e, v.shape, row, lambda dry, places: dry.store(v, places, filling)) as places:
+        e.store(v, places, filling)
+
+
+def _put(e: Elements, v: Value, part: Part, row: Any = None, shared: bool = False) -> None:
+    """An array, or one row of it, to its places."""
+
+    def touch(dry: Elements, places: list[Place]) -> None:
+        dry.store(v, located(dry, part.key, [], v.shape, places), dry.at(part.x, places))
+
+    with _within(e, part.x.shape, row, touch, shared) as places:
+        target = located(e, part.key, [], v.shape, places)
+        element = converted(e.b, e.at(part.x, places), part.x.dtype, v.dtype)
+        e.store(v, target, element if part.first else _sum(e, v, target, element))
+
+
+def _sum(e: Elements, v: Value, places: list[Place], element: Any) -> Any:
+    """What stands somewhere already, and one more."""
+    add = {"f": e.b.fadd, "b": e.b.or_}.get(v.dtype.kind, e.b.add)
+    return add(e.load(v, places), splat(e.b, element, max(p.lanes for p in [*places, ONE])))
+
+
+@contextmanager
+def _within(
+    e: Elements, dims: Sequence[int], row: Any, touch: Touch, shared: bool = False
+) -> Iterator[list[Place]]:
+    """Emit the `with` block within loops over all axes, or all but the first if that is given."""
+    axes = range(len(dims))
+    inner = axes if row is None else axes[1:]
+    nest = explored(e, dims, touch, inner)
+    with nest.loops(e, inner, shared) as values:
+        known = values if row is None else values | nest.counted(e.b, 0, row)
+        yield [nest.place(e.b, axis, known) for axis in axes]
     e.known.clear()
-
-
-def _moved(b: Any, v: Value, places: list[Place], number: int, start: int) -> list[Place]:
-    """Where the element at `places` of an input stands in the result."""
-
-    def after(place: Place, n: int) -> Place:
-        return Place(b.add(place.first, index(n))) if n else place
-
-    if v.is_op(shape.pad):
-        widths = v.attributes["widths"]
-        return [after(p, before) for p, (before, _) in zip(places, widths, strict=True)]
-    axis = v.attributes["axis"]
-    if v.is_op(shape.stack):
-        return [*places[:axis], Place(index(number)), *places[axis:]]
-    return [*places[:axis], after(places[axis], start), *places[axis + 1 :]]
 
 
 def argmax_kernel(e: Elements, kernel: Kernel) -> None:
@@ -134,23 +186,26 @@ def batched_kernel(e: Elements, kernel: Kernel) -> None:
 
 
 def scatter_kernel(e: Elements, kernel: Kernel) -> None:
-    """Zeros, then the elements added one after the other, in the order of NumPy's `add.at`."""
-    b, v = e.b, kernel.values[0]
+    """Zeros, then the elements added one after the other, in the order of NumPy's `add.at`.
+
+    There are vectors only along axes without index arrays, where no place comes twice.
+    """
+    v = kernel.values[0]
     x, *arrays = v.operands
-    with ExitStack() as stack:
-        places = [Place(stack.enter_context(loop(b, n))) for n in v.shape]
-        e.store(v, places, constant(0, type_of(v.dtype)))
+    _fill(e, v, 0)
     if 0 in x.shape:
         return
-    e.known.clear()
-    with ExitStack() as stack:
-        places = [Place(stack.enter_context(loop(b, n))) for n in x.shape]
-        target = located(e, v, arrays, v.shape, places)
-        element = converted(b, e.at(x, places), x.dtype, v.dtype)
-        if v.dtype.kind == "b":
-            e.store(v, target, element)
-        else:
-            pointer = e.pointer(v, [p.first for p in target])
-            before = b.load(pointer, typ=type_of(v.dtype), align=v.dtype.itemsize)
-            e.store(v, target, (b.fadd if v.dtype.kind == "f" else b.add)(before, element))
+    key = v.attributes["key"]
+    first, count = of_arrays_in(key, arrays, len(v.shape))
+    axes = range(len(x.shape))
+
+    def touch(dry: Elements, places: list[Place]) -> None:
+        dry.store(v, located(dry, key, arrays, v.shape, places), dry.at(x, places))
+
+    nest = explored(e, x.shape, touch, [i for i in axes if not first <= i < first + count])
+    with nest.loops(e, axes, shared=False) as values:
+        places = [nest.place(e.b, axis, values) for axis in axes]
+        target = located(e, key, arrays, v.shape, places)
+        element = converted(e.b, e.at(x, places), x.dtype, v.dtype)
+        e.store(v, target, _sum(e, v, target, element))
     e.known.clear()

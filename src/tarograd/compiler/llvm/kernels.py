@@ -261,7 +261,7 @@ KERNELS: dict[str, Callable[[Elements, Kernel], None]] = {
     "reduce": _reduce,
     "argmax": _alone(argmax_kernel),
     "draw": draw_kernel,
-    "join": _alone(join_kernel),
+    "join": join_kernel,
     "scatter": _alone(scatter_kernel),
     "batched": _alone(batched_kernel),
     "visits": visits_kernel,

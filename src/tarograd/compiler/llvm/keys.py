@@ -8,30 +8,16 @@ from typing import Any
 import numpy as np
 
 from tarograd.compiler.llvm.words import I64, Place, index
+from tarograd.compiler.placing import Key, spelled_out
 from tarograd.compiler.program import Value
 from tarograd.ops.shape import ARRAY
 
 ANYWHERE = 2**20  # elements from one that an index array names to the next: far, as far as known
 
 
-def spelled_out(key: tuple[Any, ...], axes: int) -> list[Any]:
-    """The key with as many slices in place of the Ellipsis as there are axes left.
-
-    Example:
-        >>> spelled_out((..., None, 0), 3)
-        [slice(None, None, None), slice(None, None, None), None, 0]
-    """
-    taken = sum(part is not None and part is not Ellipsis for part in key)
-    rest = [slice(None)] * (axes - taken)
-    parts: list[Any] = []
-    for part in key:
-        parts.extend(rest if part is Ellipsis else [part])
-    return parts if any(part is Ellipsis for part in key) else parts + rest
-
-
-def of_arrays_in(parts: Sequence[Any], arrays: Sequence[Value]) -> tuple[int, int]:
+def of_arrays_in(key: Key, arrays: Sequence[Value], axes: int) -> tuple[int, int]:
     """Where the axes of the index arrays begin in the result, and how many they are."""
-    wide = np.broadcast_shapes(*(x.shape for x in arrays))
+    parts, wide = spelled_out(key, axes), np.broadcast_shapes(*(x.shape for x in arrays))
     fancy = [i for i, p in enumerate(parts) if arrays and (p is ARRAY or isinstance(p, int))]
     together = not fancy or fancy[-1] - fancy[0] + 1 == len(fancy)
     plain = [i for i, p in enumerate(parts) if p is None or isinstance(p, slice)]
@@ -40,19 +26,19 @@ def of_arrays_in(parts: Sequence[Any], arrays: Sequence[Value]) -> tuple[int, in
 
 
 def located(
-    e: Any, v: Value, arrays: Sequence[Value], dims: Sequence[int], places: Sequence[Place]
+    e: Any, key: Key, arrays: Sequence[Value], dims: Sequence[int], places: Sequence[Place]
 ) -> list[Place]:
     """The place in an array of shape `dims` of what stands at `places` of its part.
 
     Args:
         e: the Elements that are being emitted.
-        v: an index, or a scatter: what has the key.
+        key: of an index or a scatter.
         arrays: the index arrays in the key.
         dims: the shape of the array that is indexed.
         places: in the result of the index.
     """
-    parts = spelled_out(v.attributes["key"], len(dims))
-    first, wide = of_arrays_in(parts, arrays)
+    parts = spelled_out(key, len(dims))
+    first, wide = of_arrays_in(key, arrays, len(dims))
     of_arrays = list(places[first : first + wide])
     rest = iter([*places[:first], *places[first + wide :]])
     given, found = iter(arrays), list[Place]()

@@ -72,7 +72,8 @@ class Dry(Elements):
 
     def cut(self, digit: Digit, size: int) -> tuple[Digit, Digit] | None:
         """Note where the axis should be two."""
-        self.cuts.setdefault(digit.value.name, size)
+        if digit.of is None:
+            self.cuts.setdefault(digit.value.name, size)
         return super().cut(digit, size)
 
     def _emit(self, v: Value, places: list[Place]) -> Any:
@@ -129,15 +130,30 @@ class Nest:
     def loops(
         self, e: Elements, axes: Sequence[int], shared: bool = True
     ) -> Iterator[dict[At, Any]]:
-        """Emit the `with` block within the loops over some axes."""
+        """Emit the `with` block within the loops over some axes, the outermost one shared."""
         with ExitStack() as stack:
-            e.tail, values = None, {}
+            e.tail, values = None, dict[At, Any]()
             for at in self.order(axes):
-                over = e.share.loop if shared else loop
-                values[at] = stack.enter_context(over(e.b, self.size(at), self.step(at)))
+                size, step = self.size(at), self.step(at)
+                if shared and size > step:
+                    i = stack.enter_context(e.share.over(e.b, -(-size // step)))
+                    values[at] = e.b.mul(i, index(step)) if step > 1 else i
+                    shared = False
+                else:
+                    values[at] = stack.enter_context(loop(e.b, size, step))
                 self.start_vector(e, at, values[at])
+            if shared and e.share.units:  # the other units are of other loops
+                stack.enter_context(e.share.over(e.b, 1))
             e.known.clear()
             yield values
+
+    def counted(self, b: Any, axis: int, number: Any) -> dict[At, Any]:
+        """The digits of a number along an axis."""
+        found: dict[At, Any] = {}
+        for i, n in reversed([*enumerate(self.sizes[axis])]):
+            found[axis, i] = b.urem(number, index(n)) if i else number
+            number = b.udiv(number, index(n)) if i else number
+        return found
 
 
 def explored(

@@ -58,7 +58,7 @@ class Place(NamedTuple):
         for digit, unit in self.units():
             if digit.lanes > 1:
                 return unit * (digit.of.step if digit.of else 1)
-        return 1
+        return self.scale
 
     def units(self) -> Iterator[tuple[Digit, int]]:
         """Each digit, and how much 1 of it is."""
@@ -139,6 +139,8 @@ def below(b: Any, first: Any, length: int, n: int) -> Any:
 def assembled(b: Any, digits: Sequence[Digit]) -> Place:
     """The number made of its digits."""
     long = [d for d in digits if d.size > 1]
+    if len(long) == 1 and long[0].of:
+        return long[0].of
     first = long[0].value if long else index(0)
     for d in long[1:]:
         first = b.add(b.mul(first, index(d.size)), d.value)
