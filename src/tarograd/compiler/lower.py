@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tarograd.compiler.numpy_text import WRITERS
+from tarograd.compiler.outward import outward
 from tarograd.compiler.placing import placing
 from tarograd.compiler.program import Program, Value, fed, rebuilt
 from tarograd.compiler.rewrite import rewrite
@@ -84,7 +85,7 @@ def lower(program: Program) -> Program:
             return _without_masks(fed(value, inputs))
         return fed(value, inputs)
 
-    return placing(rewrite(rebuilt(rewrite(rebuilt(program, change)), _sink)))
+    return rewrite(outward(placing(rewrite(rebuilt(rewrite(rebuilt(program, change)), _sink)))))
 
 
 def _without_masks(v: Value) -> Value:

@@ -55,6 +55,14 @@ class Tail(NamedTuple):
     last: Any
 
 
+def tail(b: Any, size: int, first: Any, n: int) -> Tail | None:
+    """Which of n lanes count, from an index on, in a loop over `size` elements; None if all do."""
+    if size % n == 0:
+        return None
+    left = _smaller(b, b.sub(index(size - 1), first), index(n - 1))
+    return Tail(size, below(b, first, size, n), left)
+
+
 @dataclass
 class Elements:
     """Emits elements into the current block of a builder.

@@ -14,7 +14,7 @@ from typing import Any
 
 from tarograd.compiler.layout import lanes_of
 from tarograd.compiler.llvm import text as ir
-from tarograd.compiler.llvm.elements import MOVERS, Elements, Tail
+from tarograd.compiler.llvm.elements import MOVERS, Elements, tail
 from tarograd.compiler.llvm.operations import HEAVY
 from tarograd.compiler.llvm.share import Share
 from tarograd.compiler.llvm.words import (
@@ -22,7 +22,6 @@ from tarograd.compiler.llvm.words import (
     Digit,
     Place,
     assembled,
-    below,
     constant,
     index,
     loop,
@@ -119,12 +118,7 @@ class Nest:
     def start_vector(self, e: Elements, at: At, first: Any) -> None:
         """Tell which lanes count, if the last vector is not full."""
         if at == self.vector:
-            size, n = self.size(at), self.lanes
-            left = e.b.sub(index(size - 1), first)
-            e.tail = None
-            if size % n:
-                last = e.b.select(e.b.icmp_unsigned("<", left, index(n)), left, index(n - 1))
-                e.tail = Tail(size, below(e.b, first, size, n), last)
+            e.tail = tail(e.b, self.size(at), first, self.lanes)
 
     @contextmanager
     def loops(

@@ -13,10 +13,11 @@ from typing import Any
 
 from tarograd.compiler.layout import lanes_of
 from tarograd.compiler.llvm import text as ir
-from tarograd.compiler.llvm.elements import Elements, Place
+from tarograd.compiler.llvm.elements import Elements, Place, tail
 from tarograd.compiler.llvm.turn import Lines, turn
 from tarograd.compiler.llvm.words import (
     I64,
+    Digit,
     Sums,
     accumulate,
     constant,
@@ -147,11 +148,10 @@ def _upright(e: Elements, v: Value, wide: int, tail: int) -> int:
             to, given = (Lines(end, index(wide)) for end in ends)
             turn(b, to, given, kind, lanes, wide)
         with loop(b, abreast * wide) as r:
-            places = [Place(b.add(first, r)), Place(index(left), lanes)]
+            places = [Place(b.add(first, r)), _column(v, index(left), lanes)]
             place = b.gep(level, [b.mul(r, index(lanes))], source_etype=kind)
             e.known.clear()
-            e.bind(v, places, e.read(v, place, lanes))
-            e.finish(places)
+            _finish_vector(e, v, places, e.read(v, place, lanes))
     return rows % (abreast * wide)
 
 
@@ -193,7 +193,7 @@ def _tiles(
         j = index(0) if parts == 1 else b.mul(b.udiv(number, index(bands)), index(sum(vectors)))
         rows = [_after(b, b.mul(i, index(height)), top + r) for r in range(height)]
         starts = [left + sum(vectors[:n]) for n in range(len(vectors))]
-        columns = [Place(_after(b, j, n), w) for n, w in zip(starts, vectors, strict=True)]
+        columns = [_column(v, _after(b, j, n), w) for n, w in zip(starts, vectors, strict=True)]
         tile = Tile(rows, columns, i, bands)
 
         def body(k: Any, sums: list[Any]) -> list[Any]:
@@ -268,8 +268,20 @@ def _finish(e: Elements, v: Value, tile: Tile, sums: list[Any]) -> None:
     rest = iter(sums)
     for row in tile.rows:
         for n in tile.columns:
-            e.bind(v, [Place(row), n], next(rest))
-            e.finish([Place(row), n])
+            _finish_vector(e, v, [Place(row), n], next(rest))
+
+
+def _finish_vector(e: Elements, v: Value, places: list[Place], element: Any) -> None:
+    """What follows the product, of one vector of it."""
+    e.tail = tail(e.b, v.shape[-1], places[-1].first, places[-1].lanes)
+    e.bind(v, places, element)
+    e.finish(places)
+    e.tail = None
+
+
+def _column(v: Value, first: Any, lanes: int) -> Place:
+    """The place of some columns."""
+    return Place(first, lanes, (Digit(first, v.shape[-1], lanes),))
 
 
 def _visited(
