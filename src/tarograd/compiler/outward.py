@@ -256,7 +256,7 @@ def _placed(v: Value) -> Value:
 def _order(v: Value) -> Axes | None:
     """How what arrays are put into would be turned if the first array that is turned were not.
 
-    A new axis follows the one that it follows now, with which it may be merged later.
+    A new axis follows the one that it follows now, but that along which the arrays lie stays last.
     """
     pairs = zip(v.operands, v.attributes["keys"], strict=True)
     x, key = next((p for p in pairs if p[0].is_op(shape.transpose)), (None, ()))
@@ -267,5 +267,5 @@ def _order(v: Value) -> Axes | None:
     order = [kept[i] for i in _inverse(x.attributes["axes"])]
     for i in range(len(parts)):
         if i not in kept:
-            order.insert(order.index(i - 1) + 1 if i else 0, i)
+            order.insert(min(order.index(i - 1) + 1, len(order) - 1) if i else 0, i)
     return _inverse(tuple(order))

@@ -33,7 +33,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from tarograd.compiler.layout import ALIGNMENT, SHORT, Buffer, lanes_of, padded_strides
-from tarograd.compiler.placing import placed
+from tarograd.compiler.placing import placed, spelled_out
 from tarograd.compiler.program import Program, Value
 from tarograd.compiler.skipping import nonzero, visits
 from tarograd.compiler.trace import Untraceable
@@ -151,7 +151,7 @@ class Plan:
         elif v.is_op(matmul.matmul):
             if v.dtype.kind != "f":
                 raise Untraceable(f"there is no kernel for matmul of {v.dtype}")
-            self._new("matmul" if len(v.shape) == 2 else "batched", v)
+            self._new("matmul", v)
         elif v.is_op(nonzero):  # while what it looks at is at hand
             self._add(v, self.kernel[id(v.operands[0])])
         else:
@@ -213,19 +213,13 @@ class Plan:
 
         return v.shape in shapes and all(aligned(x, v) for x in v.operands)
 
-    def base(self, v: Value) -> Value:
-        """The array of which `v` is a view that a product can read: turned over, or as it is."""
-        while v.is_op(shape.transpose):
-            v = v.operands[0]
-        return v
-
     def _arrays_wanted(self) -> Iterator[Value]:
         """What has to be an array although it could be computed wherever it is read."""
         yield from self.program.outputs.values()
         for v in self.order:
             if v.is_op(matmul.matmul):
                 left, right = v.operands[:2]
-                yield from (self.base(left), right)  # rows of the right one are read as vectors
+                yield from (_behind(left), _behind(right, in_rows=True))
             elif KINDS.get(v.primitive) == "draw":
                 yield v.operands[0]
             elif v.is_op(shape.repeat):  # computed once; moving and casting costs nothing
@@ -342,6 +336,25 @@ def _all_before(kernel: Kernel, before: dict[Kernel, set[Kernel]]) -> set[Kernel
             found.add(other)
             stack.append(other)
     return found
+
+
+def _behind(v: Value, in_rows: bool = False) -> Value:
+    """The array of which a factor is a view: of the right one, rows are read in vectors."""
+    while v.primitive in MOVERS and len(v.operands) == 1 and (not in_rows or _keeps_rows(v)):
+        v = v.operands[0]
+    return v
+
+
+def _keeps_rows(v: Value) -> bool:
+    """Whether a row of the view is a row of its array."""
+    x, last = v.operands[0], len(v.shape) - 1
+    if x.shape[-1:] != v.shape[-1:]:
+        return False
+    if v.is_op(shape.transpose):
+        return bool(v.attributes["axes"][last] == last)
+    return not v.is_op(shape.index) or spelled_out(v.attributes["key"], len(x.shape))[-1] == slice(
+        None
+    )
 
 
 def _sums_rows(v: Value) -> bool:

@@ -55,7 +55,7 @@ class Tail(NamedTuple):
     last: Any
 
 
-def tail(b: Any, size: int, first: Any, n: int) -> Tail | None:
+def tail_of(b: Any, size: int, first: Any, n: int) -> Tail | None:
     """Which of n lanes count, from an index on, in a loop over `size` elements; None if all do."""
     if size % n == 0:
         return None

@@ -1,28 +1,24 @@
-"""Kernels for any shape: joined and scattered arrays, places of maxima, stacks of products.
-
-They are not written for speed.
-"""
+"""Kernels for any shape: joined and scattered arrays, places of maxima."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from tarograd.compiler.layout import lanes_of
 from tarograd.compiler.llvm.elements import ONE, Elements
 from tarograd.compiler.llvm.keys import located, of_arrays_in
-from tarograd.compiler.llvm.nest import Touch, explored
+from tarograd.compiler.llvm.nest import At, Touch, explored
 from tarograd.compiler.llvm.operations import converted
 from tarograd.compiler.llvm.words import (
+    Digit,
     Place,
     accumulate,
+    assembled,
     constant,
-    fma,
     index,
-    loop,
     splat,
     type_of,
 )
@@ -115,35 +111,46 @@ def _within(
 
 
 def argmax_kernel(e: Elements, kernel: Kernel) -> None:
-    """The place of the first largest element; the first NaN is larger than all, as in NumPy."""
+    """The place of the first largest element; the first NaN is larger than all, as in NumPy.
+
+    There are vectors only of several results.
+    """
     b, v = e.b, kernel.values[0]
     x, axis = v.operands[0], v.attributes["axis"]
     axes = list(range(len(x.shape))) if axis is None else [axis % len(x.shape)]
     kept = [i for i in range(len(x.shape)) if i not in axes]
 
-    def visit(left: list[int], places: dict[int, Place], flat: Any, carried: list[Any]) -> Any:
+    def touch(dry: Elements, places: list[Place]) -> None:
+        dry.store(v, [places[i] for i in kept], dry.at(x, places))
+
+    nest = explored(e, x.shape, touch, kept)
+
+    def places(values: dict[At, Any]) -> list[Place]:
+        return [nest.place(b, i, values) for i in range(len(x.shape))]
+
+    def visit(left: list[At], values: dict[At, Any], carried: list[Any]) -> list[Any]:
         if left:
-
-            def body(i: Any, values: list[Any]) -> list[Any]:
-                deeper = b.add(b.mul(flat, index(x.shape[left[0]])), i)
-                inner: list[Any] = visit(left[1:], {**places, left[0]: Place(i)}, deeper, values)
-                return inner
-
-            return accumulate(b, x.shape[left[0]], 1, carried, body)
+            at, *rest = left
+            return accumulate(
+                b, nest.size(at), 1, carried, lambda i, c: visit(rest, values | {at: i}, c)
+            )
         e.known.clear()
-        best, found = carried
-        element = e.at(x, [places[i] for i in sorted(places)])
+        (best, found), here = carried, places(values)
+        flat = assembled(b, [Digit(here[i].first, x.shape[i]) for i in axes]).first
+        element = splat(b, e.at(x, here), nest.lanes)
         larger = is_larger(b, x, element, best)
+        flat = splat(b, flat, nest.lanes)
         return [b.select(larger, element, best), b.select(larger, flat, found)]
 
-    with ExitStack() as stack:
-        outer = {i: Place(stack.enter_context(loop(b, x.shape[i]))) for i in kept}
+    with nest.loops(e, kept) as values:
+        zeros = {at: index(0) for at in nest.order(axes)}
+        first = splat(b, e.at(x, places(values | zeros)), nest.lanes)
+        start = [first, splat(b, index(0), nest.lanes)]
+        _, found = visit(nest.order(axes), values, start)
+        out = [place for i, place in enumerate(places(values | zeros)) if i in kept]
         e.known.clear()
-        first = e.at(x, [outer.get(i, ONE) for i in range(len(x.shape))])
-        _, found = visit(axes, outer, index(0), [first, index(0)])
-        e.known.clear()
-        e.bind(v, [outer[i] for i in kept], found)
-        e.finish([outer[i] for i in kept])
+        e.bind(v, out, found)
+        e.finish(out)
 
 
 def is_larger(b: Any, x: Value, element: Any, best: Any) -> Any:
@@ -152,37 +159,6 @@ def is_larger(b: Any, x: Value, element: Any, best: Any) -> Any:
         return (b.icmp_signed if x.dtype.kind == "i" else b.icmp_unsigned)(">", element, best)
     first_nan = b.and_(b.fcmp_unordered("uno", element, element), b.fcmp_ordered("ord", best, best))
     return b.or_(b.fcmp_ordered(">", element, best), first_nan)
-
-
-def batched_kernel(e: Elements, kernel: Kernel) -> None:
-    """A product for each place of a stack of matrices: four rows at a time."""
-    b, v = e.b, kernel.values[0]
-    left, right = v.operands
-    *dims, rows, columns = v.shape
-    wide = lanes_of(columns, e.plan.widest)
-    zero = splat(b, constant(0.0, type_of(v.dtype)), wide)
-    for top, height, count in ((0, 4, rows // 4), (rows // 4 * 4, rows % 4, 1)):
-        if not height or not count:
-            continue
-        with ExitStack() as stack:
-            outer = [Place(stack.enter_context(loop(b, n))) for n in dims]
-            i = stack.enter_context(loop(b, count * height, height))
-            j = Place(stack.enter_context(loop(b, columns, wide)), wide)
-            places = [Place(b.add(i, index(top + r))) for r in range(height)]
-
-            def body(k: Any, sums: list[Any], places: Any = places, outer: Any = outer,
-                     j: Any = j) -> list[Any]:  # fmt: skip
-                e.known.clear()
-                row = splat(b, e.at(right, [*outer, Place(k), j]), wide)
-                elements = [e.at(left, [*outer, p, Place(k)]) for p in places]
-                pairs = zip(elements, sums, strict=True)
-                return [fma(b, splat(b, x, wide), row, total) for x, total in pairs]
-
-            sums = accumulate(b, left.shape[-1], 1, [zero] * height, body)
-            e.known.clear()
-            for place, total in zip(places, sums, strict=True):
-                e.bind(v, [*outer, place, j], total)
-                e.finish([*outer, place, j])
 
 
 def scatter_kernel(e: Elements, kernel: Kernel) -> None:

@@ -13,7 +13,6 @@ from tarograd.compiler.llvm.alike import Spot, described
 from tarograd.compiler.llvm.elements import ONE, Elements, Place
 from tarograd.compiler.llvm.general import (
     argmax_kernel,
-    batched_kernel,
     is_larger,
     join_kernel,
     scatter_kernel,
@@ -259,11 +258,10 @@ def _alone(emit: Callable[[Elements, Kernel], None]) -> Callable[[Elements, Kern
 KERNELS: dict[str, Callable[[Elements, Kernel], None]] = {
     "loop": _loop,
     "reduce": _reduce,
-    "argmax": _alone(argmax_kernel),
+    "argmax": argmax_kernel,
     "draw": draw_kernel,
     "join": join_kernel,
     "scatter": _alone(scatter_kernel),
-    "batched": _alone(batched_kernel),
     "visits": visits_kernel,
     "rows": _rows,
 }

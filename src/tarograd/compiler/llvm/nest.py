@@ -14,7 +14,7 @@ from typing import Any
 
 from tarograd.compiler.layout import lanes_of
 from tarograd.compiler.llvm import text as ir
-from tarograd.compiler.llvm.elements import MOVERS, Elements, tail
+from tarograd.compiler.llvm.elements import MOVERS, Elements, tail_of
 from tarograd.compiler.llvm.operations import HEAVY
 from tarograd.compiler.llvm.share import Share
 from tarograd.compiler.llvm.words import (
@@ -118,7 +118,7 @@ class Nest:
     def start_vector(self, e: Elements, at: At, first: Any) -> None:
         """Tell which lanes count, if the last vector is not full."""
         if at == self.vector:
-            e.tail = tail(e.b, self.size(at), first, self.lanes)
+            e.tail = tail_of(e.b, self.size(at), first, self.lanes)
 
     @contextmanager
     def loops(
