@@ -85,7 +85,10 @@ def lower(program: Program) -> Program:
             return _without_masks(fed(value, inputs))
         return fed(value, inputs)
 
-    return rewrite(outward(placing(rewrite(rebuilt(rewrite(rebuilt(program, change)), _sink)))))
+    program = rewrite(rebuilt(program, change))
+    place = placing(program)
+    program = rebuilt(program, lambda value, inputs: place(value, _sink(value, inputs)))
+    return outward(rewrite(program))
 
 
 def _without_masks(v: Value) -> Value:

@@ -31,6 +31,7 @@ import numpy as np
 
 from tarograd.compiler.placing import placed, spelled_out
 from tarograd.compiler.program import Program, Value, fed, rebuilt
+from tarograd.compiler.rewrite import rewrite
 from tarograd.graph import Primitive
 from tarograd.ops import arithmetic, elementwise, reduction, shape
 
@@ -40,7 +41,6 @@ ELEMENTWISE = {
     for primitive in vars(module).values()
     if isinstance(primitive, Primitive)
 }
-SUMS = (reduction.sum, reduction.max, reduction.min, reduction.prod)
 Axes = tuple[int, ...]
 
 
@@ -50,28 +50,32 @@ def outward(program: Program) -> Program:
     Results are computed as they are returned.
     """
     results = {id(v) for v in program.outputs.values()}
+    moved = False
 
     def change(value: Value, inputs: tuple[Any, ...]) -> Value:
+        nonlocal moved
         v = fed(value, inputs)
-        return v if id(value) in results else _outward(v)
+        new = v if id(value) in results else _outward(v)
+        moved = moved or new is not v
+        return new
 
-    return rebuilt(program, change)
+    new = rebuilt(program, change)
+    return rewrite(new) if moved else program
 
 
 def _outward(v: Value) -> Value:
     """The value, with what moves its elements behind everything else."""
     x = v.operands[0] if v.operands else v
-    of_turned = {shape.repeat: _repeated, shape.index: _indexed, **dict.fromkeys(SUMS, _reduced)}
     if v.primitive in ELEMENTWISE:
         v = _elementwise(v)
     elif v.is_op(placed):
         v = _placed(v)
     elif v.is_op(shape.transpose):
-        v = turned(x, v.attributes["axes"])
+        v = turned(x, v.attributes["axes"]) if x.is_op(shape.transpose) else v
     elif v.is_op(shape.reshape):
         v = _reshaped(x, v)
-    elif x.is_op(shape.transpose) and v.primitive in of_turned and len(v.operands) == 1:
-        v = of_turned[v.primitive](v, x)
+    elif x.is_op(shape.transpose) and v.primitive in OF_TURNED and len(v.operands) == 1:
+        v = OF_TURNED[v.primitive](v, x)
     return v
 
 
@@ -155,7 +159,7 @@ def _reshaped(x: Value, v: Value) -> Value:
     """A reshape that keeps together what was turned is done before it."""
     groups = _groups(x.shape, v.shape)
     if not x.is_op(shape.transpose) or groups is None:
-        return _shaped(x, v.shape)
+        return _shaped(x, v.shape) if x.is_op(shape.reshape) else v
     axes: Axes = x.attributes["axes"]
     order: list[list[int]] = []  # the groups as they follow each other before the transpose
     for old, _ in groups:
@@ -269,3 +273,14 @@ def _order(v: Value) -> Axes | None:
         if i not in kept:
             order.insert(min(order.index(i - 1) + 1, len(order) - 1) if i else 0, i)
     return _inverse(tuple(order))
+
+
+# What becomes of a transpose that is followed by one of these.
+OF_TURNED = {
+    shape.repeat: _repeated,
+    shape.index: _indexed,
+    reduction.sum: _reduced,
+    reduction.max: _reduced,
+    reduction.min: _reduced,
+    reduction.prod: _reduced,
+}

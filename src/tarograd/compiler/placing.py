@@ -4,8 +4,9 @@ The gradient of the first of five apples is 1 at its place, and 0 elsewhere:
 
     >>> import tarograd as tg
     >>> from tarograd.compiler.trace import trace
-    >>> program = placing(trace(lambda apples: tg.grad(apples[0], apples), {"apples": np.ones(5)}))
+    >>> program = trace(lambda apples: tg.grad(apples[0], apples), {"apples": np.ones(5)})
     >>> (gradient,) = program.outputs.values()
+    >>> gradient = placing(program)(gradient, gradient)
     >>> gradient.primitive.name, gradient.attributes["keys"], gradient.attributes["value"]
     ('placed', ((0,),), 0)
 
@@ -16,6 +17,7 @@ for a slice; written out it would be an array of zeros for each of them.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import accumulate
 from math import prod
@@ -24,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tarograd.compiler.program import Program, Value, fed, rebuilt
+from tarograd.compiler.program import Program, Value
 from tarograd.graph import Array, Primitive
 from tarograd.ops import arithmetic, shape
 
@@ -45,23 +47,25 @@ def _placed(
 placed = Primitive(name="placed", symbol="[ ]", forward=_placed)
 
 
-def placing(program: Program) -> Program:
-    """Write all that puts arrays into another one, and sums of such, as `placed`."""
+def placing(program: Program) -> Callable[[Value, Value], Value]:
+    """A function that writes all that puts arrays into another one, and sums of such, as `placed`.
+
+    Its arguments are a value of the program, and the same with inputs that are written so.
+    """
     uses = Counter(id(x) for v in program.order() for x in v.operands)
     uses.update(id(v) for v in program.outputs.values())
 
-    def change(value: Value, inputs: tuple[Any, ...]) -> Value:
-        new = fed(value, inputs)
+    def place(value: Value, new: Value) -> Value:
+        if new.is_op(arithmetic.add):
+            return _together(new) if all(uses[id(x)] == 1 for x in value.operands) else new
         keys = _keys(new)
-        if keys is not None:
-            how = {"keys": keys, "shape": new.shape, "dtype": new.dtype}
-            how["value"] = new.attributes.get("value", 0)
-            new = replace(new, primitive=placed, attributes=how)
-        elif new.is_op(arithmetic.add) and all(uses[id(x)] == 1 for x in value.operands):
-            new = _together(new)
-        return new
+        if keys is None:
+            return new
+        how = {"keys": keys, "shape": new.shape, "dtype": new.dtype}
+        how["value"] = new.attributes.get("value", 0)
+        return replace(new, primitive=placed, attributes=how)
 
-    return rebuilt(program, change)
+    return place
 
 
 def _keys(v: Value) -> tuple[Key, ...] | None:

@@ -167,8 +167,10 @@ class Elements:
 
     def _stride(self, v: Value, places: Sequence[Place]) -> int:
         """Elements in memory from one lane to the next."""
-        pairs = zip(places, self.plan.buffers[id(v)].strides, strict=True)
-        return next((s * p.step for p, s in pairs if p.lanes > 1), 1)
+        for place, stride in zip(places, self.plan.buffers[id(v)].strides, strict=True):
+            if place.lanes > 1:
+                return stride * place.step
+        return 1
 
     def _may_overrun(self, v: Value, places: Sequence[Place]) -> bool:
         """Whether a whole vector could reach beyond the padded rows of an array."""
@@ -262,7 +264,7 @@ class Elements:
 
 
 def _key(v: Value, places: Sequence[Place]) -> tuple[Any, ...]:
-    return id(v), *((p.first.name, p.lanes, p.step) for p in places)
+    return id(v), *[(p.first.name, p.lanes, p.step) for p in places]
 
 
 ONE = Place(index(0))

@@ -55,6 +55,8 @@ class Place(NamedTuple):
     @property
     def step(self) -> int:
         """From one lane to the next."""
+        if self.lanes == 1:
+            return 1
         for digit, unit in self.units():
             if digit.lanes > 1:
                 return unit * (digit.of.step if digit.of else 1)
