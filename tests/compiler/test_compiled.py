@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import sys
 import threading
 import warnings
@@ -250,6 +251,66 @@ def test_a_compiled_function_inside_of_another_is_a_part_of_it() -> None:
 
     assert slope(3.0) == 6
     assert square(3.0) == 9
+
+
+def _traces(function: Any, x: Any, calls: int) -> int:
+    """How often it was traced in so many calls."""
+    seen = set()
+    for _ in range(calls):
+        function(x)
+        seen.add(id(next(iter(function._known.values()))))
+    return len(seen)
+
+
+CELL = """
+@tg.compile
+def step(x):
+    loss = criterion(net(x), labels)
+    optimizer.step(tg.grad(loss, net.parameters()))
+    return loss
+"""
+
+
+def test_a_cell_that_is_run_twice_is_not_traced_at_every_call() -> None:
+    net = tg.nn.Affine(4, 3)
+    cell: dict[str, Any] = {
+        "tg": tg,
+        "net": net,
+        "criterion": tg.nn.SoftmaxWithLoss(),
+        "optimizer": tg.optim.SGD(net.parameters(), lr=0.1),
+        "labels": np.zeros(2, np.int64),
+    }
+    x = np.ones((2, 4), np.float32)
+    for _ in range(3):
+        exec(CELL, cell)  # the name `step` is a global, and one of an attribute that is used
+        assert _traces(cell["step"], x, 4) == 1
+
+
+def test_a_compiled_function_inside_is_watched_as_a_function_is() -> None:
+    scale = 2.0
+    inner = tg.compile(lambda x: x * scale)
+    outer = tg.compile(lambda x: inner(x) + 1)
+    assert outer(3.0) == 7
+    assert inner(3.0) == 6
+    assert _traces(outer, 3.0, 3) == 1
+    scale = 10.0
+    assert outer(3.0) == 31
+
+
+def test_what_a_decorator_of_ones_own_sees_is_watched() -> None:
+    factor = 2.0
+
+    def scaled(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        @functools.wraps(function)
+        def wrapper(x: Any) -> Any:
+            return function(x) * factor
+
+        return wrapper
+
+    f = tg.compile(scaled(lambda x: x + 1))
+    assert f(3.0) == 8
+    factor = 10.0
+    assert f(3.0) == 40
 
 
 def test_anything_that_can_be_called() -> None:

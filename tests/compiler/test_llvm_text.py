@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.native import assemble, host
-from tarograd.compiler.llvm.words import constant, on_the_stack, type_of
+from tarograd.compiler.llvm.words import between, constant, index, loop, on_the_stack, type_of
 
 LANES = 4
 
@@ -85,3 +85,44 @@ def test_what_is_computed_twice_in_a_block_stands_there_once() -> None:
     before = b.add(x, x)
     b.position_at_end(function.append_basic_block())
     assert b.add(x, x) is not before
+
+
+def test_what_is_the_same_in_each_round_stands_before_the_loop() -> None:
+    module, kind = ir.Module(), ir.integer(64)
+    function = ir.Function(module, ir.VOID, [ir.POINTER, kind, kind], "loops")
+    place, x, n = function.args
+    entry = function.append_basic_block()
+    b = ir.IRBuilder(entry)
+    with between(b, x, n) as i:  # perhaps not at all
+        outer = b.block
+        with loop(b, 8) as j:
+            inner = b.block
+            twice, of_i, of_j = b.add(x, x), b.add(i, twice_of := b.mul(i, x)), b.add(j, i)
+            fixed = b.load(b.gep(place, [i], source_etype=kind), kind, fixed=True)
+            known = b.load(b.gep(place, [index(3)], source_etype=kind), kind, fixed=True)
+            again = b.load(b.gep(place, [i], source_etype=kind), kind)
+        assert b.block not in (outer, inner)
+    b.ret()
+    homes = {
+        line.split(" = ")[0]: block
+        for block in function.blocks
+        for line in map(str, block.lines)
+        if " = " in line
+    }
+    assert [homes[v.name] for v in (twice, known)] == [entry] * 2
+    assert [homes[v.name] for v in (of_i, twice_of, fixed)] == [outer] * 3
+    assert [homes[v.name] for v in (of_j, again)] == [inner] * 2
+
+
+def test_nothing_is_read_before_a_loop_that_may_not_be_gone_through() -> None:
+    module, kind = ir.Module(), ir.integer(64)
+    function = ir.Function(module, ir.VOID, [ir.POINTER, kind], "loops")
+    b = ir.IRBuilder(function.append_basic_block())
+    with loop(b, 8) as i:
+        outer = b.block
+        with between(b, index(0), function.args[1]):
+            inner = b.block
+            read = b.load(b.gep(function.args[0], [i], source_etype=kind), kind, fixed=True)
+    b.ret()
+    assert any(str(line).startswith(f"{read.name} =") for line in inner.lines)
+    assert not any("load" in str(line) for line in outer.lines)

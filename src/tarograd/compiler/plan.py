@@ -219,7 +219,11 @@ class Plan:
         for v in self.order:
             if v.is_op(matmul.matmul):
                 left, right = v.operands[:2]
-                yield from (_behind(left), _behind(right, in_rows=True))
+                left, right = v.operands[:2]
+                left = _behind(left)
+                # Rows of the right one are read as vectors, and those of a table one by one.
+                table = left.is_op(shape.index) and left.operands[0].array is not None
+                yield from (left.operands[1] if table else left, _behind(right, in_rows=True))
             elif KINDS.get(v.primitive) == "draw":
                 yield v.operands[0]
             elif v.is_op(shape.repeat):  # computed once; moving and casting costs nothing

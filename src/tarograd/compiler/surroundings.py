@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+import dis
 import random
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -43,11 +43,10 @@ class Surroundings:
         self._watched: list[tuple[str, Seen, Any]] = []
         self._visited: set[int] = set()
         self._used: set[str] = set()  # names in the code
-        inner = inspect.unwrap(function)
-        if isinstance(inner, Layer):
-            self._visit("", inner, DEPTH)
-        elif callable(inner) and not isinstance(inner, type | np.ufunc):
-            self._called("", inner, DEPTH)
+        if isinstance(function, Layer):
+            self._visit("", function, DEPTH)
+        elif callable(function) and not isinstance(function, type | np.ufunc):
+            self._called("", function, DEPTH)
         else:
             raise TypeError(f"compile: {function!r} is no function, method or layer")
 
@@ -89,14 +88,13 @@ class Surroundings:
         if isinstance(function, MethodType):
             owner, function = function.__self__, function.__func__  # type: ignore[assignment]  # Python
             if isinstance(function, FunctionType):
-                self._used.update(_global_names(function.__code__))
+                self._used.update(_names(function.__code__))
             self._visit("self", owner, DEPTH)
         if not isinstance(function, FunctionType) or id(function) in self._visited:
             return
         self._visited.add(id(function))
-        names = list(dict.fromkeys(_global_names(function.__code__)))
-        self._used.update(names)
-        for name in names:
+        self._used.update(_names(function.__code__))
+        for name in dict.fromkeys(_global_names(function.__code__)):
             if name in function.__globals__:
                 self._watch(name, function.__globals__, name, DEPTH)
         free = function.__code__.co_freevars
@@ -117,6 +115,8 @@ class Surroundings:
         elif isinstance(function, FunctionType | MethodType):
             if not str(function.__module__).startswith(("tarograd", "numpy")):
                 self._function(function)
+        elif hasattr(function, "__wrapped__"):  # such as another compiled function
+            self._visit(name, function.__wrapped__, depth)
         elif isinstance(vars(type(function)).get("__call__"), FunctionType):
             self._function(MethodType(type(function).__call__, function))
 
@@ -130,7 +130,7 @@ class Surroundings:
             if value.node is None:
                 self._leaf(value.name or name, value)
             return
-        if isinstance(value, FunctionType | MethodType | partial):
+        if isinstance(value, FunctionType | MethodType | partial) or hasattr(value, "__wrapped__"):
             self._called(name, value, depth)
             return
         if isinstance(value, np.random.Generator):
@@ -166,9 +166,23 @@ def _inside(name: str, value: Any, used: set[str]) -> Iterator[tuple[Any, Any, s
                 yield vars(value), key, str(key)
 
 
-def _global_names(code: CodeType) -> Iterator[str]:
-    """The names in a function, and in the functions that are defined in it."""
-    yield from code.co_names
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """The code of a function, and of the functions that are defined in it."""
+    yield code
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
-            yield from _global_names(inner)
+            yield from _codes(inner)
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """The names of attributes and of what is global."""
+    for each in _codes(code):
+        yield from each.co_names
+
+
+def _global_names(code: CodeType) -> Iterator[str]:
+    """The names of what is global alone: in `optimizer.step` it is not `step`."""
+    for each in _codes(code):
+        for instruction in dis.get_instructions(each):
+            if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+                yield instruction.argval

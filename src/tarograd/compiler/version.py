@@ -53,6 +53,9 @@ class Version:
         kept = {k: v for k, v in program.inputs.items() if k in arguments or id(v) in used}
         self.program = replace(program, inputs=kept)
         self._live = {k: read for k, read in self._trace.live.items() if k in kept}
+        places = {name: i for i, name in enumerate(kept)}
+        checks = program.checks.items()
+        self._checks = [(places[k], check) for k, some in checks if k in kept for check in some]
         self._lock = threading.Lock()
         self.why: str | None = None
         self._native: Any = None
@@ -133,9 +136,8 @@ class Version:
             given = [
                 self._live[k]() if k in self._live else arguments[k] for k in self.program.inputs
             ]
-            for name, array in zip(self.program.inputs, given, strict=True):
-                for check in self.program.checks.get(name, ()):
-                    check(array)
+            for place, check in self._checks:
+                check(given[place])
             self._given = given
             results = dict(zip(self.program.outputs, self._run(*given), strict=True))
             for done in self._trace.updates:

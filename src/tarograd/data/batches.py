@@ -90,6 +90,30 @@ class Batches:
             self._epoch = epoch
         return self._order[batch * self.batch_size : (batch + 1) * self.batch_size]
 
+    def several(self, step: int, count: int) -> NDArray[np.intp]:
+        """The mini-batches of `count` steps from this one on, a row for each.
+
+        Raises:
+            ValueError: when they are not whole batches of one epoch.
+
+        Example:
+            >>> batches = Batches(size=7, batch_size=2, seed=0)
+            >>> (batches.several(1, 2) == [batches.indices(1), batches.indices(2)]).all()
+            np.True_
+        """
+        if self.sampling == "replacement":
+            return np.stack([self.indices(i) for i in range(step, step + count)])
+        self.indices(step)  # the order of its epoch
+        size = min(self.batch_size, self.size)
+        first = step % self.steps_per_epoch * size
+        rows = self._order[first : first + count * size]
+        if len(rows) < count * size:
+            raise ValueError(
+                f"{count} batches of {size} from step {step} on: {len(rows)} images are left in "
+                "the epoch"
+            )
+        return rows.reshape(count, size)
+
 
 def _scale(words: NDArray[np.uint64], size: int) -> NDArray[np.intp]:
     """Whole numbers from 0 to size - 1, from the upper 32 bits of random words.

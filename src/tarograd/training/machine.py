@@ -199,9 +199,8 @@ class Machine:
     def _stepped(self, done: int, steps: int) -> Array:
         numbers = range(done, done + steps)
         rates = [self.recipe.optimizer.learning_rate(step) for step in numbers]
-        rows = [self.batches.indices(step) for step in numbers]
         fed = {
-            "batch": np.array(rows, np.int64),
+            "batch": self.batches.several(done, steps).astype(np.int64, copy=False),
             "step": np.array(numbers, np.int64),
             "lr": np.array(rates, np.float64),
         }

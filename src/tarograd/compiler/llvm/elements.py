@@ -147,15 +147,20 @@ class Elements:
             kind = vector_type(memory_type(v.dtype), wide.lanes)
             pointer, mask = self.pointer(v, [p.first for p in places]), self.tail.mask
             return self._true(v, masked(b, "load", kind, pointer, mask, align=v.dtype.itemsize))
-        if all(isinstance(p.first, ir.Constant) for p in places) and wide.lanes == 1:
-            with b.goto_entry_block():  # the same for all elements: read once
-                return self.read(v, self.pointer(v, [p.first for p in places]))
-        return self.read(v, self.pointer(v, [p.first for p in places]), wide.lanes)
+        pointer = self.pointer(v, [p.first for p in places])
+        return self.read(v, pointer, wide.lanes, fixed=not self._written(v))
 
-    def read(self, v: Value, pointer: Any, lanes: int = 1) -> Any:
+    def read(self, v: Value, pointer: Any, lanes: int = 1, fixed: bool = False) -> Any:
         """The elements at an address."""
         kind = vector_type(memory_type(v.dtype), lanes)
-        return self._true(v, self.b.load(pointer, typ=kind, align=v.dtype.itemsize))
+        loaded = self.b.load(pointer, typ=kind, align=v.dtype.itemsize, fixed=fixed)
+        return self._true(v, loaded)
+
+    def _written(self, v: Value) -> bool:
+        """Whether the kernel that is being emitted writes where an array lies."""
+        assert self.kernel is not None
+        stored = (self.plan.buffers[id(x)] for x in self.kernel.values if id(x) in self.plan.stored)
+        return self.plan.buffers[id(v)] in stored
 
     def _true(self, v: Value, loaded: Any) -> Any:
         """What stands in memory as an element."""
@@ -199,8 +204,9 @@ class Elements:
             mask, size = self.tail.mask, v.dtype.itemsize
             return self._true(v, masked(b, "gather", kind, pointers, mask, align=size))
         x = ir.Constant(kind, ir.Undefined)
+        size, fixed = v.dtype.itemsize, not self._written(v)
         for i, pointer in enumerate(pointers):
-            one = b.load(pointer, typ=memory_type(v.dtype), align=v.dtype.itemsize)
+            one = b.load(pointer, typ=memory_type(v.dtype), align=size, fixed=fixed)
             x = b.insert_element(x, one, ir.Constant(I32, i))
         return self._true(v, x)
 
@@ -374,7 +380,8 @@ def _nonzero(e: Elements, v: Value, places: list[Place]) -> Any:
     b, x = e.b, v.operands[0]
     n, columns = places[1].lanes, x.shape[1]
     element = e.at(x, places)
-    found = b.fcmp_unordered("!=", element, constant(0.0, element.type))
+    unequal = b.fcmp_unordered if x.dtype.kind == "f" else b.icmp_unsigned
+    found = unequal("!=", element, constant(0, element.type))
     if columns % n:
         found = b.and_(found, below(b, places[1].first, columns, n))
     kind = type_of(v.dtype)

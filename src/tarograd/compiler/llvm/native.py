@@ -32,6 +32,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import llvmlite
@@ -193,6 +194,8 @@ class Native:
             self._shared = ctypes.CFUNCTYPE(None, *kinds, ctypes.c_void_p)(address)
         self.state = aligned(self.plan.sizes["state"])
         self.scratch = aligned(self.plan.sizes["scratch"])
+        self._noted = noted(self.plan)
+        self._noted_bytes = 0 if self._noted is None else span(self.plan, self._noted)
         for v in program.order():
             if v.array is not None:
                 self.view(v)[...] = v.array
@@ -215,27 +218,29 @@ class Native:
         Returns:
             the first output of each step, in a row, if it is called "loss" or "best".
         """
-        kept = noted(self.plan)
-        width = 0 if kept is None else span(self.plan, kept)
-        found = np.empty(steps * width, np.uint8)
-        blocks = [self.state, self.scratch, *self.external.values()]
-        rows = [np.ascontiguousarray(fed.get(name, np.zeros(0))) for name in FED]
-        for name, row in zip(FED, rows, strict=True):
-            v = self.program.inputs.get(name)
-            if v is None or len(v.shape) > 1:
-                continue
-            if row.dtype != v.dtype or row.size != steps * int(np.prod(v.shape)):
-                raise ValueError(f"{name}: {steps} rows of {v.shape} {v.dtype} are needed")
-        pointers = [a.ctypes.data for a in (*blocks, *rows, found)]
+        found = np.empty(steps * self._noted_bytes, np.uint8)
+        rows = [
+            self._rows(name, fed.get(name, np.zeros(0)), steps) if name in self.fed else None
+            for name in FED
+        ]
+        blocks = self.state, self.scratch, *self.external.values()
+        pointers = [_address(a) for a in (*blocks, *rows, found)]
         if steps and threads > 1 and self.phases:
             team = team_memory(self.phases)
             together(lambda: self._shared(steps, *pointers, memory_address(team)), threads)
         elif steps:
             self._function(steps, *pointers)
-        if kept is None:
+        if self._noted is None:
             return found
-        shape, strides = (steps, *kept.shape), (width, *self.view(kept).strides)
-        return np.ndarray(shape, kept.dtype, found, 0, strides)
+        v, width = self._noted, self._noted_bytes
+        return np.ndarray((steps, *v.shape), v.dtype, found, 0, (width, *self.view(v).strides))
+
+    def _rows(self, name: str, rows: Array, steps: int) -> Array:
+        """A row of an input for each step, one behind the other."""
+        v = self.program.inputs[name]
+        if rows.dtype != v.dtype or rows.size != steps * prod(v.shape):
+            raise ValueError(f"{name}: {steps} rows of {v.shape} {v.dtype} are needed")
+        return np.ascontiguousarray(rows)
 
     def __call__(self, *arguments: Any) -> list[Array]:
         """The function of its inputs, all of them given; results in the order of the outputs."""
@@ -255,6 +260,12 @@ class Native:
         new, old = self.program.outputs[name], self.program.inputs.get(name)
         copied = any(v is new and w is old for v, w in self.plan.copies)
         return self.view(old if copied and old is not None else new)
+
+
+def _address(array: Array | None) -> int:
+    """Where the elements lie."""
+    address: int = 0 if array is None else array.__array_interface__["data"][0]
+    return address
 
 
 def aligned(nbytes: int) -> Array:

@@ -39,6 +39,7 @@ from tarograd.ops import shape
 
 LONG = 64  # terms of a sum: while these are added, other things can be fetched
 ABREAST = range(4, 8)  # vectors side by side: enough that none waits for the one before it
+WORTH_TURNING = 32  # terms of a sum: while these are added, the time is won in which it is turned
 LARGE = 2**18  # bytes: a matrix that does not stay in the second cache beside others
 
 
@@ -51,6 +52,8 @@ def product_kernel(e: Elements, kernel: Kernel, target: Any) -> None:
     e.often = True
     nest = _counted(e, v)
     wide = min(lanes_of(columns, e.plan.widest), target.bits // 8 // v.dtype.itemsize)
+    if columns < wide and _suits_upright(e, v, columns % (wide // 2), wide // 2):
+        wide //= 2  # of 10 columns, 8 as one vector and 2 upright take less time than 16 lanes
     tail = columns % wide
     if _suits_upright(e, v, tail, wide):
         rest = _upright(e, v, wide, tail)
@@ -118,7 +121,7 @@ def _suits_upright(e: Elements, v: Value, tail: int, wide: int) -> bool:
     turned = turned and id(c) in e.plan.buffers
     if not turned or id(a) in e.plan.buffers or id(a.operands[0]) not in e.plan.buffers:
         return False
-    fits = v.shape[0] >= ABREAST[0] * wide and a.shape[1] >= LONG
+    fits = v.shape[0] >= ABREAST[0] * wide and a.shape[1] >= WORTH_TURNING
     return 0 < tail <= wide // 4 and fits and not visits
 
 

@@ -6,6 +6,7 @@ prints it in the end: that took twice as long as LLVM takes to translate the tex
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -135,13 +136,25 @@ class Phi(Value):
 
 
 class Block:
-    """Instructions in a row, and how the control leaves them."""
+    """Instructions in a row, and how the control leaves them.
+
+    Attributes:
+        outer: of a block in a loop, the one from which the control comes into the loop.
+        certain: whether the loop is gone through at least once.
+        depth: in how many loops it is.
+    """
 
     def __init__(self, function: Function, name: str) -> None:
         self.function, self.name = function, name
         self.lines: list[str | Phi] = []
         self.found: dict[str, Value] = {}
         self.end = "unreachable"
+        self.enter(None)
+
+    def enter(self, outer: Block | None, certain: bool = False) -> None:
+        """Let it be in a loop that is reached from `outer`."""
+        self.outer, self.certain = outer, certain
+        self.depth: int = 0 if outer is None else outer.depth + 1
 
     def __str__(self) -> str:
         return "\n  ".join([f"{self.name}:", *map(str, self.lines), self.end])
@@ -170,17 +183,20 @@ class Function(Value):
         self.module, self.result, self.linkage, self.text = module, result, "", text
         self.args = [Argument(t, f"%a{i}") for i, t in enumerate(arguments)]
         self.blocks: list[Block] = []
-        self.values = 0
+        self.depths: dict[
+            str, int
+        ] = {}  # of values, by their names: in how many loops they are made
 
     def append_basic_block(self, name: str = "block") -> Block:
         """Start a block behind the others."""
         self.blocks.append(Block(self, f"{name}{len(self.blocks)}"))
         return self.blocks[-1]
 
-    def new_name(self) -> str:
+    def new_name(self, depth: int) -> str:
         """The name of the next value."""
-        self.values += 1
-        return f"%v{self.values}"
+        name = f"%v{len(self.depths) + 1}"
+        self.depths[name] = depth
+        return name
 
     def __str__(self) -> str:
         if self.text:
@@ -206,6 +222,7 @@ def _like(truth: Type, x: Value) -> Type:
 
 
 AGAIN = ("load", "call", "alloca")  # what may give something else the second time
+NAMES = re.compile(r"%v\d+")
 SIGNS = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 
 
@@ -221,13 +238,29 @@ class IRBuilder:
         return self.block.function.module
 
     def emit(self, kind: Type, text: str) -> Value:
-        """Append an instruction that gives a value, unless it stands in the block already."""
-        found = self.block.found
-        if text not in found or text.startswith(AGAIN):
-            name = self.block.function.new_name()
-            self.block.lines.append(f"{name} = {text}")
-            found[text] = Value(kind, name)
-        return found[text]
+        """Append an instruction that gives a value, unless it stands in the block already.
+
+        What is the same in each round of a loop is computed before the loop.
+        """
+        if text.startswith(AGAIN):
+            return self._append(self.block, kind, text)
+        return self._once(kind, text, certain=False)
+
+    def _once(self, kind: Type, text: str, certain: bool) -> Value:
+        """Compute as far outside as all is known; perhaps not before a loop that may not be run."""
+        block, depths = self.block, self.block.function.depths
+        depth = max([depths[name] for name in NAMES.findall(text)], default=0)
+        anywhere = not certain or not depth
+        while block.depth > depth and block.outer is not None and (block.certain or anywhere):
+            block = block.outer
+        if text not in block.found:
+            block.found[text] = self._append(block, kind, text)
+        return block.found[text]
+
+    def _append(self, block: Block, kind: Type, text: str) -> Value:
+        name = block.function.new_name(block.depth)
+        block.lines.append(f"{name} = {text}")
+        return Value(kind, name)
 
     add, sub, mul, udiv, urem = map(_binary, ("add", "sub", "mul", "udiv", "urem"))
     shl, lshr, ashr = map(_binary, ("shl", "lshr", "ashr"))
@@ -291,10 +324,12 @@ class IRBuilder:
         places = ", ".join(i.typed for i in indices)
         return self.emit(pointer.type, f"getelementptr {source_etype}, {pointer.typed}, {places}")
 
-    def load(self, pointer: Value, typ: Type, align: int | None = None) -> Value:
-        """What stands at an address."""
-        aligned = f", align {align}" if align else ""
-        return self.emit(typ, f"load {typ}, {pointer.typed}{aligned}")
+    def load(
+        self, pointer: Value, typ: Type, align: int | None = None, fixed: bool = False
+    ) -> Value:
+        """What stands at an address; `fixed` if the function never writes there."""
+        text = f"load {typ}, {pointer.typed}" + (f", align {align}" if align else "")
+        return self._once(typ, text, certain=True) if fixed else self.emit(typ, text)
 
     def store(self, value: Value, pointer: Value, align: int | None = None) -> None:
         """Write to an address."""
@@ -318,7 +353,7 @@ class IRBuilder:
 
     def phi(self, kind: Type) -> Phi:
         """A value whose ways of coming here are told later."""
-        phi = Phi(kind, self.block.function.new_name())
+        phi = Phi(kind, self.block.function.new_name(self.block.depth))
         self.block.lines.append(phi)
         return phi
 
@@ -335,8 +370,10 @@ class IRBuilder:
         self.block.end = "ret void" if x is None else f"ret {x.typed}"
 
     def append_basic_block(self, name: str = "block") -> Block:
-        """Start a block behind the others."""
-        return self.block.function.append_basic_block(name)
+        """Start a block behind the others, in the same loop."""
+        block = self.block.function.append_basic_block(name)
+        block.enter(self.block.outer, self.block.certain)
+        return block
 
     def position_at_end(self, block: Block) -> None:
         """Go on writing there."""

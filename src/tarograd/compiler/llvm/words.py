@@ -201,7 +201,9 @@ def fma(b: Any, x: Any, y: Any, z: Any) -> Any:
 def between(b: Any, start: Any, stop: Any, step: int = 1) -> Iterator[Any]:
     """Emit the `with` block as the body of a loop over start, start + step … below `stop`."""
     before, body, done = b.block, b.append_basic_block("loop"), b.append_basic_block("done")
-    if isinstance(start, ir.Constant) and isinstance(stop, ir.Constant):  # and start < stop
+    certain = isinstance(start, ir.Constant) and isinstance(stop, ir.Constant)  # and start < stop
+    body.enter(before, certain)
+    if certain:
         b.branch(body)
     else:
         b.cbranch(b.icmp_signed("<", start, stop), body, done)

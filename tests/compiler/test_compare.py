@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import tarograd as tg
+from tarograd.compiler.compare import evaluated, unequal
+from tarograd.compiler.program import Program
+from tarograd.compiler.rewrite import rewrite
+from tarograd.compiler.trace import trace
+from tarograd.graph import Array
+
+
+def _almost_zero(seed: int) -> tuple[Array, Array, Array]:
+    """Images, weights and a bias for which rounding alone decides what ReLU lets through."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(20, 300)).astype(np.float32)
+    w = rng.normal(size=(300, 20)).astype(np.float32)
+    exact = x.astype(np.float64) @ w.astype(np.float64)
+    return x, w, -np.diagonal(exact).astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_where_rounding_decides_about_a_relu_a_right_step_is_not_refused(seed: int) -> None:
+    x, w, b = _almost_zero(seed)
+    at_zero = np.abs(np.diagonal(x @ w + b))
+    assert at_zero.max() < 1e-4  # of sums whose terms are about 1, 300 of them
+    net = tg.nn.Sequential(tg.nn.Affine(w, b), tg.nn.ReLU(), tg.nn.Affine(20, 3))
+    optimizer = tg.optim.SGD(net.parameters(), lr=0.1)
+
+    @tg.compile
+    def step(x: tg.Tensor, t: tg.Tensor) -> tg.Tensor:
+        loss: tg.Tensor = net.criterion(net(x), t)
+        optimizer.step(tg.grad(loss, net.parameters()))
+        return loss
+
+    loss = step(x, np.arange(20) % 3)
+    assert np.isfinite(loss)
+
+
+def _products(x: Array, w: Array) -> Program:
+    return rewrite(trace(lambda x, w: np.maximum(x @ w, 0).sum(axis=0), {"x": x, "w": w}))
+
+
+@pytest.mark.parametrize("wrong", [1e-3, 1e-4])
+def test_a_result_that_is_wrong_by_little_is_found(wrong: float) -> None:
+    rng = np.random.default_rng(0)
+    x, w = (rng.normal(size=s).astype(np.float32) for s in ((64, 100), (100, 7)))
+    program = _products(x, w)
+    values = list(program.outputs.values())
+    truth = evaluated(program, {"x": x, "w": w})[-1]
+    other = truth.copy()
+    other[3] *= np.float32(1 + wrong)
+    given = {"x": x, "w": w}
+    assert unequal(program, given, values, [truth], [truth]) is None
+    assert unequal(program, given, values, [other], [truth]) == 0
+
+
+def test_a_sum_in_another_order_is_as_right_however_small_it_is() -> None:
+    rng = np.random.default_rng(0)
+    terms = rng.normal(size=(1000, 3)) * 10.0 ** rng.integers(0, 6, (1000, 3))
+    terms = np.concatenate([terms, -terms]).astype(np.float32)  # in all it is 0
+    program = trace(lambda x: x.sum(axis=0), {"x": terms})
+    values, given = list(program.outputs.values()), {"x": terms}
+    truth = evaluated(program, given)[-1]
+    backward = np.add.reduce(terms[rng.permutation(2000)].cumsum(axis=0)[-1:], axis=0)
+    assert np.abs(backward - truth).max() > 100 * np.finfo(np.float32).eps * np.abs(truth).max()
+    assert unequal(program, given, values, [backward], [truth]) is None
+    assert unequal(program, given, values, [backward + 1e4], [truth]) == 0
+
+
+def test_an_operation_that_is_another_one_is_found() -> None:
+    rng = np.random.default_rng(0)
+    x, w = (rng.normal(size=s).astype(np.float32) for s in ((8, 9), (9, 7)))
+    program, given = _products(x, w), {"x": x, "w": w}
+    truth = evaluated(program, given)[-1]
+    name, last = next(iter(program.outputs.items()))
+    less = replace(program, outputs={name: replace(last, inputs=(last.operands[0].operands[0],))})
+    found = evaluated(less, given)[-1]  # without the ReLU
+    assert unequal(program, given, [last], [found], [truth]) == 0
