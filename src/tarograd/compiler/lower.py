@@ -22,6 +22,7 @@ from tarograd.compiler.outward import outward
 from tarograd.compiler.placing import placing
 from tarograd.compiler.program import Program, Value, fed, rebuilt
 from tarograd.compiler.rewrite import rewrite
+from tarograd.compiler.stacks import unstacked
 from tarograd.compiler.trace import Untraceable, trace
 from tarograd.graph import Primitive
 from tarograd.ops import arithmetic, elementwise, matmul, random, reduction, shape
@@ -88,7 +89,7 @@ def lower(program: Program) -> Program:
     program = rewrite(rebuilt(program, change))
     place = placing(program)
     program = rebuilt(program, lambda value, inputs: place(value, _sink(value, inputs)))
-    return outward(rewrite(program))
+    return outward(unstacked(rewrite(program)))
 
 
 def _without_masks(v: Value) -> Value:

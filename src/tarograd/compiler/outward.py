@@ -114,7 +114,7 @@ def _elementwise(v: Value) -> Value:
     inputs = [_shaped_back(x, dims) if isinstance(x, Value) else x for x in v.inputs]
     if None in inputs:
         return v
-    return _shaped(_outward(replace(v, inputs=tuple(inputs), shape=dims, name=None)), v.shape)
+    return shaped(_outward(replace(v, inputs=tuple(inputs), shape=dims, name=None)), v.shape)
 
 
 def _turned_back(x: Value, axes: Axes) -> Value | None:
@@ -129,7 +129,7 @@ def _turned_back(x: Value, axes: Axes) -> Value | None:
     if not x.is_op(shape.repeat):
         return None
     (small,) = x.operands
-    small = _shaped(small, (1,) * (len(x.shape) - len(small.shape)) + small.shape)
+    small = shaped(small, (1,) * (len(x.shape) - len(small.shape)) + small.shape)
     dims = tuple(x.shape[i] for i in back)
     return replace(x, inputs=(turned(small, back),), shape=dims, attributes={"shape": dims})
 
@@ -141,15 +141,15 @@ def _shaped_back(x: Value, dims: Axes) -> Value | None:
     if x.is_op(shape.reshape):
         return x.operands[0] if x.operands[0].shape == dims else None
     if x.is_op(shape.repeat) and prod(x.operands[0].shape) == 1:
-        small = _shaped(x.operands[0], ())
+        small = shaped(x.operands[0], ())
         return replace(x, inputs=(small,), shape=dims, attributes={"shape": dims})
     return None
 
 
-def _shaped(x: Value, dims: Axes) -> Value:
+def shaped(x: Value, dims: Axes) -> Value:
     """A reshape, as one with the reshape before it."""
     if x.is_op(shape.reshape):
-        return _shaped(x.operands[0], dims)
+        return shaped(x.operands[0], dims)
     if x.shape == dims:
         return x
     return Value(dims, x.dtype, shape.reshape, (x,), {"shape": dims}, group=x.group)
@@ -159,13 +159,13 @@ def _reshaped(x: Value, v: Value) -> Value:
     """A reshape that keeps together what was turned is done before it."""
     groups = _groups(x.shape, v.shape)
     if not x.is_op(shape.transpose) or groups is None:
-        return _shaped(x, v.shape) if x.is_op(shape.reshape) else v
+        return shaped(x, v.shape) if x.is_op(shape.reshape) else v
     axes: Axes = x.attributes["axes"]
     order: list[list[int]] = []  # the groups as they follow each other before the transpose
     for old, _ in groups:
         before = [axes[i] for i in old]
         if before != list(range(before[0], before[0] + len(before))):
-            return _shaped(x, v.shape)
+            return shaped(x, v.shape)
         order.append(before)
     numbers = sorted(range(len(groups)), key=order.__getitem__)
     dims = tuple(v.shape[i] for n in numbers for i in groups[n][1])
@@ -174,7 +174,7 @@ def _reshaped(x: Value, v: Value) -> Value:
         starts[n] = count
         count += len(groups[n][1])
     back = [starts[n] + k for n, (_, new) in enumerate(groups) for k in range(len(new))]
-    return turned(_outward(_shaped(x.operands[0], dims)), back)
+    return turned(_outward(shaped(x.operands[0], dims)), back)
 
 
 def _groups(old: Axes, new: Axes) -> list[tuple[list[int], list[int]]] | None:

@@ -42,25 +42,30 @@ from tarograd.ops import shape
 
 
 class Tail(NamedTuple):
-    """The lanes that count, in a loop of vectors of which the last one is not full.
+    """Which lanes count, in a loop of vectors of which the last one is not full.
 
     Attributes:
         size: how many elements the loop has.
-        mask: a bit for each lane.
-        last: the number of the last lane that counts.
+        first: of the vector at hand.
+        lanes: of a vector.
     """
 
     size: int
-    mask: Any
-    last: Any
+    first: Any
+    lanes: int
+
+    def mask(self, b: Any) -> Any:
+        """A bit for each lane."""
+        return below(b, self.first, self.size, self.lanes)
+
+    def last(self, b: Any) -> Any:
+        """The number of the last lane that counts."""
+        return _smaller(b, b.sub(index(self.size - 1), self.first), index(self.lanes - 1))
 
 
-def tail_of(b: Any, size: int, first: Any, n: int) -> Tail | None:
-    """Which of n lanes count, from an index on, in a loop over `size` elements; None if all do."""
-    if size % n == 0:
-        return None
-    left = _smaller(b, b.sub(index(size - 1), first), index(n - 1))
-    return Tail(size, below(b, first, size, n), left)
+def tail_of(size: int, first: Any, lanes: int) -> Tail | None:
+    """Which lanes count, in a loop over `size` elements; None if all do."""
+    return Tail(size, first, lanes) if size % lanes else None
 
 
 @dataclass
@@ -145,7 +150,7 @@ class Elements:
             if self.tail is None:
                 return _lane_by_lane(self, self.load, v, places)
             kind = vector_type(memory_type(v.dtype), wide.lanes)
-            pointer, mask = self.pointer(v, [p.first for p in places]), self.tail.mask
+            pointer, mask = self.pointer(v, [p.first for p in places]), self.tail.mask(b)
             return self._true(v, masked(b, "load", kind, pointer, mask, align=v.dtype.itemsize))
         pointer = self.pointer(v, [p.first for p in places])
         return self.read(v, pointer, wide.lanes, fixed=not self._written(v))
@@ -201,7 +206,7 @@ class Elements:
         """A vector of lanes that are not beside each other; nothing is read for its padding."""
         b, kind = self.b, vector_type(memory_type(v.dtype), n)
         if self.tail is not None:
-            mask, size = self.tail.mask, v.dtype.itemsize
+            mask, size = self.tail.mask(b), v.dtype.itemsize
             return self._true(v, masked(b, "gather", kind, pointers, mask, align=size))
         x = ir.Constant(kind, ir.Undefined)
         size, fixed = v.dtype.itemsize, not self._written(v)
@@ -236,7 +241,7 @@ class Elements:
         pointer = self.pointer(v, [p.first for p in places])
         if n > 1 and self.tail is not None and self._may_overrun(v, places):
             element = self._in_memory(v, splat(self.b, element, n))
-            given = element, self.tail.mask
+            given = element, self.tail.mask(self.b)
             masked(self.b, "store", element.type, pointer, *given, align=v.dtype.itemsize)
         else:
             self.write(v, pointer, element, n)
@@ -253,7 +258,7 @@ class Elements:
         """The lanes of a vector to places that are not beside each other, without its padding."""
         b, element = self.b, self._in_memory(v, element)
         if self.tail is not None:
-            given = element, self.tail.mask
+            given = element, self.tail.mask(b)
             masked(b, "scatter", element.type, pointers, *given, align=v.dtype.itemsize)
             return
         for i, pointer in enumerate(pointers):
@@ -302,8 +307,9 @@ def _lane_by_lane(
     place = places[axis]
     room = on_the_stack(b, kind, place.lanes)
     with loop(b, place.lanes) as lane:
-        inside = lane if e.tail is None else _smaller(b, lane, e.tail.last)
-        i = b.add(place.first, b.mul(inside, index(place.step)))
+        inside = lane if e.tail is None else _smaller(b, lane, e.tail.last(b))
+        apart = inside if place.step == 1 else b.mul(inside, index(place.step))
+        i = b.add(place.first, apart)
         if not place.digits:
             i = _smaller(b, i, index(v.shape[axis] - 1))
         one = element(v, [*places[:axis], Place(i), *places[axis + 1 :]])

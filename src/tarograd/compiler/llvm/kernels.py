@@ -241,7 +241,7 @@ def _inner(
     value = splat(b, converted(b, e.at(x, places), x.dtype, v.dtype), nest.lanes)
     if e.tail and nest.vector and nest.vector[0] in v.attributes["axis"]:
         # What the last vector has too much, replaced by what changes nothing.
-        value = b.select(e.tail.mask, value, constant(_identity(v), value.type))
+        value = b.select(e.tail.mask(b), value, constant(_identity(v), value.type))
     return [_combine(e, v)(carried[0], value)]
 
 

@@ -118,7 +118,7 @@ class Nest:
     def start_vector(self, e: Elements, at: At, first: Any) -> None:
         """Tell which lanes count, if the last vector is not full."""
         if at == self.vector:
-            e.tail = tail_of(e.b, self.size(at), first, self.lanes)
+            e.tail = tail_of(self.size(at), first, self.lanes)
 
     @contextmanager
     def loops(

@@ -259,7 +259,7 @@ def _in_stack(
 
 def _vector(e: Elements, c: Value, places: list[Place]) -> Any:
     """A vector of a row of B."""
-    e.tail = tail_of(e.b, c.shape[-1], places[-1].first, places[-1].lanes)
+    e.tail = tail_of(c.shape[-1], places[-1].first, places[-1].lanes)
     found = splat(e.b, e.at(c, places), places[-1].lanes)
     e.tail = None
     return found
@@ -347,7 +347,7 @@ def _finish(e: Elements, v: Value, tile: Tile, sums: list[Any]) -> None:
 
 def _finish_vector(e: Elements, v: Value, places: list[Place], element: Any) -> None:
     """What follows the product, of one vector of it."""
-    e.tail = tail_of(e.b, v.shape[-1], places[-1].first, places[-1].lanes)
+    e.tail = tail_of(v.shape[-1], places[-1].first, places[-1].lanes)
     e.bind(v, places, element)
     e.finish(places)
     e.tail = None
