@@ -139,21 +139,15 @@ class Elements:
 
     def load(self, v: Value, places: Sequence[Place]) -> Any:
         """Read from memory."""
-        b = self.b
-        wide = next((p for p in places if p.lanes > 1), ONE)
-        stride = self._stride(v, places)
-        if stride != 1 and not wide.digits:  # which may be beyond the array
-            return _lane_by_lane(self, self.load, v, places)
+        b, stride = self.b, self._stride(v, places)
+        lanes = max([p.lanes for p in places], default=1)
         if stride != 1:
-            return self._read_apart(v, self._lanes_apart(v, places, stride), wide.lanes)
-        if wide.lanes > 1 and self._may_overrun(v, places):
-            if self.tail is None:
-                return _lane_by_lane(self, self.load, v, places)
-            kind = vector_type(memory_type(v.dtype), wide.lanes)
-            pointer, mask = self.pointer(v, [p.first for p in places]), self.tail.mask(b)
-            return self._true(v, masked(b, "load", kind, pointer, mask, align=v.dtype.itemsize))
+            return self._read_apart(v, self._lanes_apart(v, places, stride), lanes)
         pointer = self.pointer(v, [p.first for p in places])
-        return self.read(v, pointer, wide.lanes, fixed=not self._written(v))
+        if self.tail is not None and lanes > 1 and self._may_overrun(v, places):
+            kind, mask = vector_type(memory_type(v.dtype), lanes), self.tail.mask(b)
+            return self._true(v, masked(b, "load", kind, pointer, mask, align=v.dtype.itemsize))
+        return self.read(v, pointer, lanes, fixed=not self._written(v))
 
     def read(self, v: Value, pointer: Any, lanes: int = 1, fixed: bool = False) -> Any:
         """The elements at an address."""
@@ -183,13 +177,10 @@ class Elements:
         return 1
 
     def _may_overrun(self, v: Value, places: Sequence[Place]) -> bool:
-        """Whether a whole vector could reach beyond the padded rows of an array."""
-        last = places[-1]
-        padded = self.plan.buffers[id(v)].lanes > 1
-        if self.tail is None:  # in a loop with digits vectors fit
-            return not padded and not last.digits and v.shape[-1] % last.lanes != 0
+        """Whether the last vector, which is not full, could reach beyond the rows of an array."""
+        last, buffer = places[-1], self.plan.buffers[id(v)]
         whole = last.whole and len(last.digits) == 1 and last.lanes > 1
-        return not (padded and whole and v.shape[-1] == self.tail.size)
+        return not whole or buffer.lanes == 1 or self.tail is None or v.shape[-1] != self.tail.size
 
     def _lanes_apart(self, v: Value, places: Sequence[Place], stride: int) -> Any:
         """The addresses of lanes that are not beside each other in memory."""
@@ -239,7 +230,7 @@ class Elements:
             self._write_apart(v, self._lanes_apart(v, places, stride), splat(self.b, element, n))
             return
         pointer = self.pointer(v, [p.first for p in places])
-        if n > 1 and self.tail is not None and self._may_overrun(v, places):
+        if self.tail is not None and n > 1 and self._may_overrun(v, places):
             element = self._in_memory(v, splat(self.b, element, n))
             given = element, self.tail.mask(self.b)
             masked(self.b, "store", element.type, pointer, *given, align=v.dtype.itemsize)
@@ -298,9 +289,7 @@ def _transpose(e: Elements, v: Value, places: list[Place]) -> Any:
     return e.at(v.operands[0], [places[axes.index(i)] for i in range(len(axes))])
 
 
-def _lane_by_lane(
-    e: Elements, element: Callable[[Value, list[Place]], Any], v: Value, places: Sequence[Place]
-) -> Any:
+def _lane_by_lane(e: Elements, v: Value, places: Sequence[Place]) -> Any:
     """A vector whose elements are found one after the other; padding repeats the last one."""
     b, kind = e.b, memory_type(v.dtype)
     axis = next(i for i, p in enumerate(places) if p.lanes > 1)
@@ -308,11 +297,8 @@ def _lane_by_lane(
     room = on_the_stack(b, kind, place.lanes)
     with loop(b, place.lanes) as lane:
         inside = lane if e.tail is None else _smaller(b, lane, e.tail.last(b))
-        apart = inside if place.step == 1 else b.mul(inside, index(place.step))
-        i = b.add(place.first, apart)
-        if not place.digits:
-            i = _smaller(b, i, index(v.shape[axis] - 1))
-        one = element(v, [*places[:axis], Place(i), *places[axis + 1 :]])
+        i = b.add(place.first, inside if place.step == 1 else b.mul(inside, index(place.step)))
+        one = e.at(v, [*places[:axis], Place(i), *places[axis + 1 :]])
         e.write(v, b.gep(room, [lane], source_etype=kind), one, 1)
     return e.read(v, room, place.lanes)
 
@@ -331,10 +317,10 @@ def _reshape(e: Elements, v: Value, places: list[Place]) -> Any:
             digits.append(Digit(place.first, n, place.lanes, of=place))
     x = v.operands[0]
     groups = _regrouped(e, digits, x.shape)
-    if groups is not None and not any(map(_lies_across, groups)):
+    if groups is not None:
         return e.at(x, [assembled(e.b, group) for group in groups])
     if any(p.lanes > 1 for p in places):
-        return _lane_by_lane(e, e.at, v, places)
+        return _lane_by_lane(e, v, places)
     flat, found = assembled(e.b, digits).first, list[Place]()
     for n in reversed(x.shape):
         found.append(Place(e.b.urem(flat, index(n))))
@@ -363,22 +349,14 @@ def _regrouped(
     return groups
 
 
-def _lies_across(group: Sequence[Digit]) -> bool:
-    """Whether a vector that may reach beyond its axis would lie within a longer one."""
-    return len(group) > 1 and any(d.lanes > 1 and d.of and not d.of.digits for d in group)
-
-
 def _index(e: Elements, v: Value, places: list[Place]) -> Any:
     """Some elements; whole vectors but along the axes of index arrays."""
     x, *arrays = v.operands
     key = v.attributes["key"]
     first, count = of_arrays_in(key, arrays, len(x.shape))
     if any(p.lanes > 1 for p in places[first : first + count]):
-        return _lane_by_lane(e, e.at, v, places)
-    found = located(e, key, arrays, x.shape, places)
-    if any(p.lanes > 1 and not p.whole and not p.digits for p in found):
-        return _lane_by_lane(e, e.at, v, places)
-    return e.at(x, found)
+        return _lane_by_lane(e, v, places)
+    return e.at(x, located(e, key, arrays, x.shape, places))
 
 
 def _nonzero(e: Elements, v: Value, places: list[Place]) -> Any:
