@@ -35,7 +35,8 @@ def unstacked(program: Program) -> Program:
             return _product(v)
         return _sum(v) if v.is_op(reduction.sum) else v
 
-    return rebuilt(program, change)
+    stacks = any(v.is_op(matmul.matmul) and len(v.shape) > 2 for v in program.order())
+    return rebuilt(program, change) if stacks else program
 
 
 def _product(v: Value) -> Value:

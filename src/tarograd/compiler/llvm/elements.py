@@ -139,8 +139,7 @@ class Elements:
 
     def load(self, v: Value, places: Sequence[Place]) -> Any:
         """Read from memory."""
-        b, stride = self.b, self._stride(v, places)
-        lanes = max([p.lanes for p in places], default=1)
+        b, (lanes, stride) = self.b, self._lanes(v, places)
         if stride != 1:
             return self._read_apart(v, self._lanes_apart(v, places, stride), lanes)
         pointer = self.pointer(v, [p.first for p in places])
@@ -169,12 +168,12 @@ class Elements:
             else loaded
         )
 
-    def _stride(self, v: Value, places: Sequence[Place]) -> int:
-        """Elements in memory from one lane to the next."""
-        for place, stride in zip(places, self.plan.buffers[id(v)].strides, strict=True):
+    def _lanes(self, v: Value, places: Sequence[Place]) -> tuple[int, int]:
+        """How many lanes there are, and elements in memory from one to the next."""
+        for i, place in enumerate(places):
             if place.lanes > 1:
-                return stride * place.step
-        return 1
+                return place.lanes, self.plan.buffers[id(v)].strides[i] * place.step
+        return 1, 1
 
     def _may_overrun(self, v: Value, places: Sequence[Place]) -> bool:
         """Whether the last vector, which is not full, could reach beyond the rows of an array."""
@@ -225,7 +224,7 @@ class Elements:
         if v.is_op(nonzero):
             lanes = index(v.attributes["lanes"])
             places = [Place(self.b.udiv(places[1].first, lanes)), Place(places[0].first)]
-        n, stride = max([p.lanes for p in places], default=1), self._stride(v, places)
+        n, stride = self._lanes(v, places)
         if stride != 1:
             self._write_apart(v, self._lanes_apart(v, places, stride), splat(self.b, element, n))
             return
@@ -266,7 +265,9 @@ class Elements:
 
 
 def _key(v: Value, places: Sequence[Place]) -> tuple[Any, ...]:
-    return id(v), *[(p.first.name, p.lanes, p.step) for p in places]
+    return id(v), *[
+        p.first.name if p.lanes == 1 else (p.first.name, p.lanes, p.step) for p in places
+    ]
 
 
 ONE = Place(index(0))

@@ -195,8 +195,17 @@ def _counted(e: Elements, v: Value) -> Nest:
         dry.at(a, [*stack, row, k])
         dry.at(c, [*stack, k, column])
 
-    *dims, columns = v.shape
-    return explored(e, [*dims, a.shape[-1], columns], touch, free=[])
+    dims = [*v.shape[:-1], a.shape[-1], v.shape[-1]]
+    if not _is_reshaped(e, a) and not _is_reshaped(e, c):
+        return Nest([[n] for n in dims], None, 1)
+    return explored(e, dims, touch, free=[])
+
+
+def _is_reshaped(e: Elements, v: Value) -> bool:
+    """Whether an array is read in another shape."""
+    while id(v) not in e.plan.buffers and not v.is_op(shape.reshape) and len(v.operands) == 1:
+        v = v.operands[0]
+    return id(v) not in e.plan.buffers
 
 
 def _tiles(
