@@ -32,7 +32,7 @@ def views(x: Any, w: Any, c: Any, ids: Any) -> Any:
 def run(bits: int, at_the_end: bool) -> list[bytes]:
     """What comes out."""
     rng = np.random.default_rng(0)
-    given = {
+    given: dict[str, Any] = {
         "ids": rng.integers(-13, 13, 7),
         "x": rng.normal(size=(3, 7, 13)).astype(np.float32),
         "w": rng.normal(size=(13, 19)).astype(np.float32),

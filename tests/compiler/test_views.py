@@ -273,7 +273,7 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.Mon
     monkeypatch.setattr(share, "WORTH_SHARING", 0.0)
     monkeypatch.setattr(share, "WORTH_TAKING", 0.0)
     rng = np.random.default_rng(1)
-    given = {
+    given: dict[str, Any] = {
         "x": rng.normal(size=(5, 2, 14, 18)).astype(np.float32),
         "kernel": rng.normal(size=(7, 2, 3, 3)).astype(np.float32),
         "words": rng.normal(size=(19, 21)).astype(np.float32),

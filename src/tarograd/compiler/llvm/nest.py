@@ -163,13 +163,8 @@ def explored(
     """
     sizes = [[n] if n != 1 else [] for n in dims]
     for _ in range(CUTS):
-        dry = Dry(
-            ir.IRBuilder(ir.Function(ir.Module(), ir.VOID, [], "dry").append_basic_block()),
-            e.plan,
-            {},
-            Share(None, None),
-            kernel=e.kernel,
-        )
+        nowhere = ir.Function(ir.Module(), ir.VOID, [], "dry").append_basic_block()
+        dry = Dry(ir.IRBuilder(nowhere), e.plan, {}, Share(None, None), kernel=e.kernel)
         digits = [
             [Digit(ir.Value(I64, f"%d{a}_{i}"), n) for i, n in enumerate(ns)]
             for a, ns in enumerate(sizes)
@@ -180,9 +175,8 @@ def explored(
             break
         sizes = [[n for part in parts for n in part] for parts in cut]
     vector = _best(dry, digits, range(len(dims)) if free is None else free, e.plan.widest)
-    return Nest(
-        sizes, vector, lanes_of(sizes[vector[0]][vector[1]], e.plan.widest) if vector else 1
-    )
+    lanes = lanes_of(sizes[vector[0]][vector[1]], e.plan.widest) if vector else 1
+    return Nest(sizes, vector, lanes)
 
 
 def _parts(digit: Digit, cuts: dict[str, int]) -> list[int]:
@@ -198,6 +192,7 @@ def _best(dry: Dry, digits: list[list[Digit]], free: Sequence[int], widest: int)
         for i, d in enumerate(digits[a]):
             n = lanes_of(d.size, widest)
             apart = (s.get(d.value.name, 0) for s in dry.strides)
+            # What is the same in all lanes is read once; what is not in a row, lane by lane.
             work = sum((0.2, 1.0, n)[min(abs(stride), 2)] for stride in apart) + dry.work
             work *= -(-d.size // n) / max(d.size, 1)
             if best is None or work <= best[0]:
@@ -207,7 +202,4 @@ def _best(dry: Dry, digits: list[list[Digit]], free: Sequence[int], widest: int)
 
 def plain(dims: Sequence[int], widest: int) -> Nest:
     """A loop for each axis, the last one in vectors."""
-    sizes = [[n] for n in dims]
-    return Nest(
-        sizes, (len(dims) - 1, 0) if dims else None, lanes_of(dims[-1], widest) if dims else 1
-    )
+    return Nest([[n] for n in dims], (len(dims) - 1, 0), lanes_of(dims[-1], widest))
