@@ -15,7 +15,9 @@ import tarograd as tg
 from tarograd.compiler.llvm import share
 from tarograd.compiler.llvm.native import Native
 from tarograd.compiler.lower import lower
+from tarograd.compiler.plan import Plan
 from tarograd.compiler.trace import trace
+from tarograd.ops import matmul
 
 LENGTHS = [1, 2, 3, 4, 7, 8, 12, 15, 16, 17, 33]
 Step = Callable[[Any, Any], Any]
@@ -294,3 +296,89 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.Mon
     for threads in (2, 3, 4):
         for _ in range(3):
             assert bits(threads) == expected
+
+
+def kernels(function: Callable[..., Any], given: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """What each kernel of a function computes."""
+    plan = Plan(lower(trace(function, given)), widest=16)
+    return [
+        (kernel.kind, [v.primitive.name for v in kernel.values if v.primitive])
+        for kernel in plan.kernels
+    ]
+
+
+def test_the_relu_and_the_pool_of_a_convolution_follow_its_product_in_order() -> None:
+    given = {"x": np.zeros((2, 3, 8, 8)), "w": np.zeros((4, 3, 3, 3))}
+
+    def function(x: Any, w: Any) -> Any:
+        y = convolution(x, w, 1).relu()
+        return y.reshape(2, 4, 4, 2, 4, 2).max(axis=(3, 5)).sum()
+
+    found = kernels(function, given)
+    assert found[-3:] == [
+        ("matmul", ["matmul", "maximum"]),
+        ("reduce", ["max"]),
+        ("reduce", ["sum"]),
+    ]
+    copies = ["join", "join", "loop"]  # the margin, the windows, and the weights turned over
+    assert [kind for kind, _ in found[:-3]] == copies
+
+
+def heads(x: Any, w: Any, count: int) -> Any:
+    """An attention without its softmax: x (batch, places, features)."""
+    n, places, _ = x.shape
+    size = w.shape[1] // 3 // count
+    qkv = (x @ w).reshape(n, places, 3, count, size)
+    q, k, v = (qkv[:, :, i].transpose(0, 2, 1, 3) for i in range(3))
+    scores = q @ np.swapaxes(k, 2, 3) / 3 + 1
+    return (scores @ v).transpose(0, 2, 1, 3).reshape(n, places, count * size) @ w[:, :5]
+
+
+def test_the_heads_of_an_attention_are_read_where_they_lie() -> None:
+    given = {"x": np.zeros((2, 8, 12)), "w": np.zeros((12, 36))}
+    found = kernels(lambda x, w: heads(x, w, 4), given)
+    products = [names for kind, names in found if kind == "matmul"]
+    assert products == [["matmul"], ["matmul", "divide", "add"], ["matmul"], ["matmul"]]
+    copies = [names for kind, names in found if kind in ("loop", "join")]
+    # Keys and weights, whose rows have to be in order; and the result.
+    assert copies == [["transpose"], ["index"], ["reshape"]]
+
+
+@pytest.mark.parametrize("bits", [128, 256, 512])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1, 3, 8, 17])
+def test_heads_of_any_size(size: int, dtype: Any, bits: int) -> None:
+    rng = np.random.default_rng(size)
+    x, w = rng.normal(size=(3, 7, 2 * size)), rng.normal(size=(2 * size, 6 * size)) / size
+    given = {"x": x.astype(dtype), "w": w.astype(dtype)}
+
+    def function(x: Any, w: Any) -> Any:
+        y = heads(x, w, 2)
+        return [y, *tg.grad((y * y).sum(), [x, w])]
+
+    exact = function(tg.Tensor(x), tg.Tensor(w))
+    got = native(trace(function, given), list(given.values()), bits)
+    np.testing.assert_allclose(exact[0].value, heads(x, w, 2), rtol=1e-12)
+    for y, expected in zip(got, exact, strict=True):
+        bound = 3000 * np.finfo(dtype).eps * np.abs(expected.value).max()
+        np.testing.assert_allclose(y, expected.value, atol=bound)
+
+
+def test_gradients_of_slices_are_one_kernel() -> None:
+    def function(x: Any) -> Any:
+        parts = [x[:, i * 5 : i * 5 + 5].tanh() * (i + 1) for i in range(4)]
+        return tg.grad((parts[0] * parts[1] + parts[2] * parts[3]).sum(), x)
+
+    assert [kind for kind, _ in kernels(function, {"x": np.zeros((6, 20))})].count("join") == 1
+
+
+def test_a_stack_times_one_matrix_is_one_product() -> None:
+    given = {"x": np.zeros((5, 6, 7)), "w": np.zeros((7, 8))}
+
+    def function(x: Any, w: Any) -> Any:
+        y = np.maximum(x @ w, 0)
+        return [y.mean(), *tg.grad(y.mean(), [x, w])]
+
+    program = lower(trace(function, given))
+    products = [v.shape for v in program.order() if v.is_op(matmul.matmul)]
+    assert products == [(30, 8), (30, 7), (7, 8)]

@@ -350,15 +350,17 @@ def _behind(v: Value, in_rows: bool = False) -> Value:
 
 
 def _keeps_rows(v: Value) -> bool:
-    """Whether a row of the view is a row of its array."""
+    """Whether a row of the view lies within a row of its array, in order."""
     x, last = v.operands[0], len(v.shape) - 1
-    if x.shape[-1:] != v.shape[-1:]:
+    if not x.shape or x.shape[-1] % max(v.shape[last], 1):
         return False
+    if v.is_op(shape.reshape):
+        return True
     if v.is_op(shape.transpose):
         return bool(v.attributes["axes"][last] == last)
-    return not v.is_op(shape.index) or spelled_out(v.attributes["key"], len(x.shape))[-1] == slice(
-        None
-    )
+    if v.is_op(shape.repeat):
+        return x.shape[-1] == v.shape[last]
+    return bool(spelled_out(v.attributes["key"], len(x.shape))[-1] == slice(None))
 
 
 def _sums_rows(v: Value) -> bool:
