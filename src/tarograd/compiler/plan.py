@@ -34,12 +34,12 @@ from math import prod
 
 from tarograd.compiler.layout import ALIGNMENT, SHORT, Buffer, lanes_of, padded_strides
 from tarograd.compiler.program import Program, Value
-from tarograd.compiler.skipping import nonzero, visits
+from tarograd.compiler.skipping import lookup, nonzero, visits
 from tarograd.compiler.trace import Untraceable
 from tarograd.graph import Primitive
 from tarograd.ops import elementwise, matmul, random, reduction, shape
 
-MOVERS = (shape.transpose, shape.repeat, shape.reshape, shape.index)
+MOVERS = (shape.transpose, shape.repeat, shape.reshape, shape.index, lookup)
 # What has a kernel of its own: the kind of kernel.
 KINDS: dict[Primitive | None, str] = {
     reduction.sum: "reduce",
@@ -228,7 +228,7 @@ class Plan:
                 left, right = v.operands[:2]
                 left = self.base(left)
                 # Rows of the right one are read as vectors, and those of a table one by one.
-                yield from (left.operands[1] if left.is_op(shape.index) else left, right)
+                yield from (left.operands[1] if left.is_op(lookup) else left, right)
             elif KINDS.get(v.primitive) == "draw":
                 yield v.operands[0]
             elif v.is_op(shape.repeat):  # computed once; moving and casting costs nothing
@@ -272,7 +272,8 @@ class Plan:
             self.buffers[id(v)] = Buffer("state", offset, strides, lanes)
             offset += nbytes
         for v in self.order:  # the whole array in another shape: nothing has to move
-            if v.is_op(shape.reshape) and id(v.operands[0]) in self.external:
+            there = v.is_op(shape.reshape) and id(v.operands[0]) in self.external
+            if there and not self.is_computed(v):
                 strides = tuple(prod(v.shape[i + 1 :]) for i in range(len(v.shape)))
                 self.buffers[id(v)] = Buffer(self.external[id(v.operands[0])], 0, strides, 1)
         self.sizes = {"state": offset}

@@ -32,6 +32,7 @@ from tarograd.compiler.llvm.words import (
 )
 from tarograd.compiler.plan import Kernel
 from tarograd.compiler.program import Value
+from tarograd.compiler.skipping import lookup
 from tarograd.ops import shape
 
 LONG = 64  # terms of a sum: while these are added, other things can be fetched
@@ -305,7 +306,7 @@ def reader(e: Elements, v: Value) -> Reader:
     """Reads a matrix that may be turned over, if it is not an array itself."""
     if id(v) in e.plan.buffers:
         return lambda i, j, wide: e.load(v, [Place(i), Place(j, wide)])
-    if v.is_op(shape.index):  # a table
+    if v.is_op(lookup):
         return lambda i, j, wide: e.at(v, [Place(i), Place(j, wide)])
     inner = reader(e, v.operands[0])
     axes = tuple(v.attributes["axes"])
