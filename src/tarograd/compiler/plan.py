@@ -58,6 +58,9 @@ KINDS: dict[Primitive | None, str] = {
 }
 
 
+CHEAP = 16  # operations in a row, at most, that are done again wherever their result is read
+
+
 @dataclass(eq=False)
 class Kernel:
     """One loop nest.
@@ -110,6 +113,8 @@ class Plan:
         self.kernel: dict[int, Kernel] = {}
         self.position: dict[Kernel, int] = {}
         self.stored: dict[int, Value] = {}
+        self._behind: dict[int, list[tuple[Value, bool]]] = {}
+        self._chain: dict[int, int] = {}
         self.wanted = {id(v) for v in self._arrays_wanted()}
         for v in self.order:
             if v.primitive is not None:
@@ -125,14 +130,17 @@ class Plan:
         """Whether a kernel computes it; else it is an array, or computed wherever it is read."""
         return id(v) in self.kernel
 
-    def sources(self, v: Value, direct: bool = True) -> Iterator[tuple[Value, bool]]:
+    def sources(self, v: Value) -> Iterator[tuple[Value, bool]]:
         """The arrays and computed values behind `v`, and whether the same index of them is read."""
         for x in v.operands:
-            same = direct and v.primitive not in MOVERS and x.shape == v.shape
+            same = v.primitive not in MOVERS and x.shape == v.shape
             if x.primitive is None or self.is_computed(x):
                 yield x, same
-            else:
-                yield from self.sources(x, same)
+                continue
+            if id(x) not in self._behind:  # once: there may be many ways to what is used twice
+                found = {(id(y), direct): (y, direct) for y, direct in self.sources(x)}
+                self._behind[id(x)] = list(found.values())
+            yield from ((y, same and direct) for y, direct in self._behind[id(x)])
 
     def _new(self, kind: str, v: Value) -> None:
         kernel = Kernel(kind, v.shape, [v])
@@ -162,7 +170,9 @@ class Plan:
         """Let an elementwise value be computed by the kernel that computes its inputs."""
         needed = [(self.kernel[id(x)], same) for x, same in self.sources(v) if x.primitive]
         if not needed:
-            if id(v) in self.wanted:
+            lengths = (self._chain.get(id(x), 0) for x in v.operands)
+            self._chain[id(v)] = 1 + max(lengths, default=0)
+            if id(v) in self.wanted or self._chain[id(v)] > CHEAP:
                 self._new("loop", v)
             return
         last = max((k for k, _ in needed), key=self.position.__getitem__)

@@ -111,12 +111,15 @@ def _emit_kernel(
 
 def _needs_single(v: Value, plan: Plan) -> bool:
     """Whether the value gathers along its last axis, which vectors cannot do."""
-    stack = [v]
+    stack, seen = [v], {id(v)}
     while stack:
         x = stack.pop()
         if x.is_op(shape.index) and (len(x.shape) == 1 or not is_rows(x)):
             return True
-        stack.extend(y for y in x.operands if y.primitive is not None and not plan.is_computed(y))
+        for y in x.operands:
+            if y.primitive is not None and not plan.is_computed(y) and id(y) not in seen:
+                seen.add(id(y))
+                stack.append(y)
     return False
 
 
