@@ -35,12 +35,12 @@ from math import prod
 from tarograd.compiler.layout import ALIGNMENT, SHORT, Buffer, lanes_of, padded_strides
 from tarograd.compiler.placing import placed, spelled_out
 from tarograd.compiler.program import Program, Value
-from tarograd.compiler.skipping import nonzero, visits
+from tarograd.compiler.skipping import lookup, nonzero, visits
 from tarograd.compiler.trace import Untraceable
 from tarograd.graph import Primitive
 from tarograd.ops import elementwise, matmul, random, reduction, shape
 
-MOVERS = (shape.transpose, shape.repeat, shape.reshape, shape.index)
+MOVERS = (shape.transpose, shape.repeat, shape.reshape, shape.index, lookup)
 # What has a kernel of its own: the kind of kernel.
 KINDS: dict[Primitive | None, str] = {
     reduction.sum: "reduce",
@@ -55,6 +55,9 @@ KINDS: dict[Primitive | None, str] = {
     shape.scatter: "scatter",
     visits: "visits",
 }
+
+
+CHEAP = 16  # operations in a row, at most, that are done again wherever their result is read
 
 
 @dataclass(eq=False)
@@ -109,6 +112,8 @@ class Plan:
         self.kernel: dict[int, Kernel] = {}
         self.position: dict[Kernel, int] = {}
         self.stored: dict[int, Value] = {}
+        self._behind: dict[int, list[tuple[Value, bool]]] = {}
+        self._chain: dict[int, int] = {}
         self.wanted = {id(v) for v in self._arrays_wanted()}
         for v in self.order:
             if v.primitive is not None:
@@ -124,14 +129,17 @@ class Plan:
         """Whether a kernel computes it; else it is an array, or computed wherever it is read."""
         return id(v) in self.kernel
 
-    def sources(self, v: Value, direct: bool = True) -> Iterator[tuple[Value, bool]]:
+    def sources(self, v: Value) -> Iterator[tuple[Value, bool]]:
         """The arrays and computed values behind `v`, and whether the same index of them is read."""
         for x in v.operands:
-            same = direct and v.primitive not in MOVERS and x.shape == v.shape
+            same = v.primitive not in MOVERS and x.shape == v.shape
             if x.primitive is None or self.is_computed(x):
                 yield x, same
-            else:
-                yield from self.sources(x, same)
+                continue
+            if id(x) not in self._behind:  # once: there may be many ways to what is used twice
+                found = {(id(y), direct): (y, direct) for y, direct in self.sources(x)}
+                self._behind[id(x)] = list(found.values())
+            yield from ((y, same and direct) for y, direct in self._behind[id(x)])
 
     def _new(self, kind: str, v: Value) -> None:
         kernel = Kernel(kind, v.shape, [v])
@@ -161,7 +169,9 @@ class Plan:
         """Let an elementwise value be computed by the kernel that computes its inputs."""
         needed = [(self.kernel[id(x)], same) for x, same in self.sources(v) if x.primitive]
         if not needed:
-            if id(v) in self.wanted:
+            lengths = (self._chain.get(id(x), 0) for x in v.operands)
+            self._chain[id(v)] = 1 + max(lengths, default=0)
+            if id(v) in self.wanted or self._chain[id(v)] > CHEAP:
                 self._new("loop", v)
             return
         last = max((k for k, _ in needed), key=self.position.__getitem__)
@@ -219,10 +229,9 @@ class Plan:
         for v in self.order:
             if v.is_op(matmul.matmul):
                 left, right = v.operands[:2]
-                left, right = v.operands[:2]
                 left = _behind(left)
                 # Rows of the right one are read as vectors, and those of a table one by one.
-                table = left.is_op(shape.index) and left.operands[0].array is not None
+                table = left.is_op(lookup)
                 yield from (left.operands[1] if table else left, _behind(right, in_rows=True))
             elif KINDS.get(v.primitive) == "draw":
                 yield v.operands[0]
@@ -267,7 +276,8 @@ class Plan:
             self.buffers[id(v)] = Buffer("state", offset, strides, lanes)
             offset += nbytes
         for v in self.order:  # the whole array in another shape: nothing has to move
-            if v.is_op(shape.reshape) and id(v.operands[0]) in self.external:
+            there = v.is_op(shape.reshape) and id(v.operands[0]) in self.external
+            if there and not self.is_computed(v):
                 strides = tuple(prod(v.shape[i + 1 :]) for i in range(len(v.shape)))
                 self.buffers[id(v)] = Buffer(self.external[id(v.operands[0])], 0, strides, 1)
         self.sizes = {"state": offset}

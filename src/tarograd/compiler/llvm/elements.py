@@ -35,7 +35,7 @@ from tarograd.compiler.llvm.words import (
 from tarograd.compiler.llvm.words import Place as Place
 from tarograd.compiler.plan import Kernel, Plan
 from tarograd.compiler.program import Value
-from tarograd.compiler.skipping import nonzero
+from tarograd.compiler.skipping import lookup, nonzero
 from tarograd.compiler.trace import Untraceable
 from tarograd.graph import Primitive
 from tarograd.ops import shape
@@ -360,6 +360,12 @@ def _index(e: Elements, v: Value, places: list[Place]) -> Any:
     return e.at(x, located(e, key, arrays, x.shape, places))
 
 
+def _lookup(e: Elements, v: Value, places: list[Place]) -> Any:
+    """The element of a table that a byte names."""
+    table, places_in_it = v.operands
+    return e.at(table, [Place(e.b.zext(e.at(places_in_it, places), I64))])
+
+
 def _nonzero(e: Elements, v: Value, places: list[Place]) -> Any:
     """A bit for each lane; none for the padding."""
     b, x = e.b, v.operands[0]
@@ -379,4 +385,5 @@ MOVERS: dict[Primitive, Callable[[Elements, Value, list[Place]], Any]] = {
     shape.transpose: _transpose,
     shape.reshape: _reshape,
     shape.index: _index,
+    lookup: _lookup,
 }

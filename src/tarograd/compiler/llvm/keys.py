@@ -78,8 +78,6 @@ def _row(e: Any, rows: Value, places: list[Place], n: int) -> Any:
     row = e.at(rows, own)
     if row.type.width < 64:
         row = b.sext(row, I64) if rows.dtype.kind == "i" else b.zext(row, I64)
-    if rows.dtype.kind == "u" and np.iinfo(rows.dtype).max < n:
-        return row
     last = index(n - 1)
     row = b.select(b.icmp_signed("<", row, index(0)), b.add(row, index(n)), row)
     return b.select(b.icmp_unsigned("<", row, last), row, last)
