@@ -65,7 +65,7 @@ class Kernel:
     """One loop nest.
 
     Attributes:
-        kind: "loop", "matmul", "reduce", "rows", "draw" or "visits".
+        kind: "loop", "matmul", "reduce", "rows", "argmax", "draw", "join", "scatter" or "visits".
         shape: that of what it computes; of "rows" that of what is summed.
         values: what it computes, each after its inputs; the first is the product or the sum.
     """
