@@ -25,6 +25,16 @@ def test_a_training_step_stays_in_its_memory(bits: int, pixels: int, batch: int)
     assert 0 < float(told.stdout) < 10
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="mprotect is POSIX")
+@pytest.mark.parametrize("bits", [128, 256, 512])
+def test_views_of_odd_lengths_stay_in_their_memory(bits: int) -> None:
+    script = str(GUARDED.with_name("guarded_views.py"))
+    told = subprocess.run(
+        [sys.executable, script, str(bits)], capture_output=True, text=True, timeout=120
+    )
+    assert (told.returncode, told.stdout) == (0, "whole\n"), told.stderr
+
+
 def test_the_guard_is_real() -> None:
     script = (
         "import numpy as np\nfrom guarded import guarded\n"

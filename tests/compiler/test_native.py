@@ -158,6 +158,11 @@ def check_product(
         ("tanh", -12, 12),
         ("tanh", -1e-3, 1e-3),
         ("tanh", -0.8, 0.8),
+        ("sin", -4, 4),
+        ("sin", -1e-30, 1e-30),
+        ("sin", 9e4, 1.1e5),
+        ("cos", -4, 4),
+        ("cos", -1e12, 1e12),
     ],
 )
 def test_functions_are_right_to_the_last_bits(
@@ -166,7 +171,7 @@ def test_functions_are_right_to_the_last_bits(
     mpmath = pytest.importorskip("mpmath", reason="the truth comes from mpmath")
     x = np.linspace(low, high, 997).astype(dtype)
     with np.errstate(over="ignore"):
-        (y,) = native(trace(lambda x: getattr(x, name)(), {"x": x}), [x])
+        (y,) = native(trace(lambda x: getattr(np, name)(x), {"x": x}), [x])
     mpmath.mp.prec = 120
     truth = [getattr(mpmath, name)(mpmath.mpf(float(i))) for i in x]
     with np.errstate(over="ignore"):
@@ -179,6 +184,18 @@ def test_functions_are_right_to_the_last_bits(
     np.testing.assert_array_equal(y[~finite], rounded[~finite])
     bound = 2 if dtype is np.float32 else 4
     assert max(float(e) for e, ok in zip(error, finite, strict=True) if ok) <= bound
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sines_near_where_they_are_zero(dtype: Any) -> None:
+    mpmath = pytest.importorskip("mpmath", reason="the truth comes from mpmath")
+    mpmath.mp.prec = 200
+    x = (np.arange(1, 60_000, 97) * np.pi / 2).astype(dtype)
+    program = trace(lambda x: {"sin": np.sin(x), "cos": np.cos(x)}, {"x": x})
+    for name, y in zip(program.outputs, native(program, [x]), strict=True):
+        for angle, found in zip(x, y, strict=True):
+            truth = getattr(mpmath, name)(mpmath.mpf(float(angle)))
+            assert abs(mpmath.mpf(float(found)) - truth) <= 4 * np.spacing(dtype(abs(truth)))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -129,3 +130,41 @@ def test_smooth_functions_are_right_to_the_last_bits(
     (y,) = native(trace(lambda x: {"y": function(x)}, {"x": x}), [x])
     true = truth(x.astype(np.longdouble))
     assert np.all(np.abs(y - true) <= ulps * np.spacing(np.abs(true).astype(dtype)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("exponent", [-2, -1, 0, 0.5, 1, 1.5, 2, 3, 4, 5, 7, 8, 9])
+def test_powers_are_right_to_some_last_bits(exponent: float, dtype: Any) -> None:
+    special = [np.inf, -np.inf, np.nan, 0.0, -0.0, 1e30, -1e30, 1e-30, -1.0, 1.0]
+    x = np.concatenate([np.random.default_rng(0).normal(size=1000) * 10, special]).astype(dtype)
+    with np.errstate(all="ignore"):
+        y = tg.compile(lambda x: x**exponent)(x)
+        truth, numpys = (x.astype(np.longdouble) ** exponent).astype(dtype), x**exponent
+        plain = np.isfinite(truth) & (np.abs(truth) > np.finfo(dtype).tiny)
+        ulps = np.abs(y - truth)[plain] / np.spacing(np.abs(truth[plain]))
+    assert ulps.max() <= 4
+    infinite = ~np.isfinite(numpys)
+    np.testing.assert_array_equal(y[infinite], numpys[infinite])
+
+
+def chained(steps: int) -> Any:
+    def newton(a: Any) -> Any:
+        """√a; each step uses the last one twice."""
+        x = a
+        for _ in range(steps):
+            x = (x + a / x) / 2
+        return x
+
+    return newton
+
+
+@pytest.mark.parametrize("steps", [1, 5, 6, 20, 60, 500])
+def test_what_is_used_twice_over_and_over_is_machine_code(steps: int) -> None:
+    a = np.array([2.0, 9.0, 1e-3])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # such as that it runs as NumPy
+        y = tg.compile(chained(steps))(a)
+    np.testing.assert_allclose(y, chained(steps)(a), rtol=1e-14)
+    slope = tg.compile(lambda a: tg.grad(chained(min(steps, 60))(a).sum(), a))(a)
+    if steps >= 20:
+        np.testing.assert_allclose(slope, 0.5 / np.sqrt(a), rtol=1e-12)

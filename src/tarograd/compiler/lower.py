@@ -18,8 +18,11 @@ from typing import Any
 import numpy as np
 
 from tarograd.compiler.numpy_text import WRITERS
+from tarograd.compiler.outward import outward
+from tarograd.compiler.placing import placing
 from tarograd.compiler.program import Program, Value, fed, rebuilt
 from tarograd.compiler.rewrite import rewrite
+from tarograd.compiler.stacks import unstacked
 from tarograd.compiler.trace import Untraceable, trace
 from tarograd.graph import Primitive
 from tarograd.ops import arithmetic, elementwise, matmul, random, reduction, shape
@@ -83,7 +86,10 @@ def lower(program: Program) -> Program:
             return _without_masks(fed(value, inputs))
         return fed(value, inputs)
 
-    return rewrite(rebuilt(rewrite(rebuilt(program, change)), _sink))
+    program = rewrite(rebuilt(program, change))
+    place = placing(program)
+    program = rebuilt(program, lambda value, inputs: place(value, _sink(value, inputs)))
+    return outward(unstacked(rewrite(program)))
 
 
 def _without_masks(v: Value) -> Value:
@@ -122,7 +128,7 @@ def _reshaped(x: Value, dims: tuple[int, ...]) -> Value | None:
         return Value(dims, x.dtype, shape.reshape, (x,), {"shape": dims})
     if x.is_op(shape.index) and x.operands[0].primitive is None and len(x.operands) == 2:
         images, rows = x.operands
-        if not dims or x.attributes["key"] != (shape.ARRAY,) or dims[0] != rows.shape[0]:
+        if x.attributes["key"] != (shape.ARRAY,) or rows.shape != dims[:1]:
             return None
         whole = (images.shape[0], *dims[1:])
         images = Value(whole, images.dtype, shape.reshape, (images,), {"shape": whole})

@@ -33,13 +33,14 @@ from dataclasses import dataclass, field
 from math import prod
 
 from tarograd.compiler.layout import ALIGNMENT, SHORT, Buffer, lanes_of, padded_strides
+from tarograd.compiler.placing import placed, spelled_out
 from tarograd.compiler.program import Program, Value
-from tarograd.compiler.skipping import nonzero, visits
+from tarograd.compiler.skipping import lookup, nonzero, visits
 from tarograd.compiler.trace import Untraceable
 from tarograd.graph import Primitive
 from tarograd.ops import elementwise, matmul, random, reduction, shape
 
-MOVERS = (shape.transpose, shape.repeat, shape.reshape, shape.index)
+MOVERS = (shape.transpose, shape.repeat, shape.reshape, shape.index, lookup)
 # What has a kernel of its own: the kind of kernel.
 KINDS: dict[Primitive | None, str] = {
     reduction.sum: "reduce",
@@ -50,12 +51,13 @@ KINDS: dict[Primitive | None, str] = {
     random.bernoulli: "draw",
     random.uniform: "draw",
     random.normal: "draw",
-    shape.concatenate: "join",
-    shape.stack: "join",
-    shape.pad: "join",
+    placed: "join",
     shape.scatter: "scatter",
     visits: "visits",
 }
+
+
+CHEAP = 16  # operations in a row, at most, that are done again wherever their result is read
 
 
 @dataclass(eq=False)
@@ -63,7 +65,7 @@ class Kernel:
     """One loop nest.
 
     Attributes:
-        kind: "loop", "matmul", "reduce", "rows", "draw" or "visits".
+        kind: "loop", "matmul", "reduce", "rows", "argmax", "draw", "join", "scatter" or "visits".
         shape: that of what it computes; of "rows" that of what is summed.
         values: what it computes, each after its inputs; the first is the product or the sum.
     """
@@ -110,6 +112,8 @@ class Plan:
         self.kernel: dict[int, Kernel] = {}
         self.position: dict[Kernel, int] = {}
         self.stored: dict[int, Value] = {}
+        self._behind: dict[int, list[tuple[Value, bool]]] = {}
+        self._chain: dict[int, int] = {}
         self.wanted = {id(v) for v in self._arrays_wanted()}
         for v in self.order:
             if v.primitive is not None:
@@ -125,14 +129,17 @@ class Plan:
         """Whether a kernel computes it; else it is an array, or computed wherever it is read."""
         return id(v) in self.kernel
 
-    def sources(self, v: Value, direct: bool = True) -> Iterator[tuple[Value, bool]]:
+    def sources(self, v: Value) -> Iterator[tuple[Value, bool]]:
         """The arrays and computed values behind `v`, and whether the same index of them is read."""
         for x in v.operands:
-            same = direct and v.primitive not in MOVERS and x.shape == v.shape
+            same = v.primitive not in MOVERS and x.shape == v.shape
             if x.primitive is None or self.is_computed(x):
                 yield x, same
-            else:
-                yield from self.sources(x, same)
+                continue
+            if id(x) not in self._behind:  # once: there may be many ways to what is used twice
+                found = {(id(y), direct): (y, direct) for y, direct in self.sources(x)}
+                self._behind[id(x)] = list(found.values())
+            yield from ((y, same and direct) for y, direct in self._behind[id(x)])
 
     def _new(self, kind: str, v: Value) -> None:
         kernel = Kernel(kind, v.shape, [v])
@@ -152,7 +159,7 @@ class Plan:
         elif v.is_op(matmul.matmul):
             if v.dtype.kind != "f":
                 raise Untraceable(f"there is no kernel for matmul of {v.dtype}")
-            self._new("matmul" if len(v.shape) == 2 else "batched", v)
+            self._new("matmul", v)
         elif v.is_op(nonzero):  # while what it looks at is at hand
             self._add(v, self.kernel[id(v.operands[0])])
         else:
@@ -162,7 +169,9 @@ class Plan:
         """Let an elementwise value be computed by the kernel that computes its inputs."""
         needed = [(self.kernel[id(x)], same) for x, same in self.sources(v) if x.primitive]
         if not needed:
-            if id(v) in self.wanted:
+            lengths = (self._chain.get(id(x), 0) for x in v.operands)
+            self._chain[id(v)] = 1 + max(lengths, default=0)
+            if id(v) in self.wanted or self._chain[id(v)] > CHEAP:
                 self._new("loop", v)
             return
         last = max((k for k, _ in needed), key=self.position.__getitem__)
@@ -214,21 +223,16 @@ class Plan:
 
         return v.shape in shapes and all(aligned(x, v) for x in v.operands)
 
-    def base(self, v: Value) -> Value:
-        """The array of which `v` is a view that a product can read: turned over, or as it is."""
-        while v.is_op(shape.transpose):
-            v = v.operands[0]
-        return v
-
     def _arrays_wanted(self) -> Iterator[Value]:
         """What has to be an array although it could be computed wherever it is read."""
         yield from self.program.outputs.values()
         for v in self.order:
             if v.is_op(matmul.matmul):
                 left, right = v.operands[:2]
-                left = self.base(left)
+                left = _behind(left)
                 # Rows of the right one are read as vectors, and those of a table one by one.
-                yield from (left.operands[1] if left.is_op(shape.index) else left, right)
+                table = left.is_op(lookup)
+                yield from (left.operands[1] if table else left, _behind(right, in_rows=True))
             elif KINDS.get(v.primitive) == "draw":
                 yield v.operands[0]
             elif v.is_op(shape.repeat):  # computed once; moving and casting costs nothing
@@ -272,7 +276,8 @@ class Plan:
             self.buffers[id(v)] = Buffer("state", offset, strides, lanes)
             offset += nbytes
         for v in self.order:  # the whole array in another shape: nothing has to move
-            if v.is_op(shape.reshape) and id(v.operands[0]) in self.external:
+            there = v.is_op(shape.reshape) and id(v.operands[0]) in self.external
+            if there and not self.is_computed(v):
                 strides = tuple(prod(v.shape[i + 1 :]) for i in range(len(v.shape)))
                 self.buffers[id(v)] = Buffer(self.external[id(v.operands[0])], 0, strides, 1)
         self.sizes = {"state": offset}
@@ -345,6 +350,27 @@ def _all_before(kernel: Kernel, before: dict[Kernel, set[Kernel]]) -> set[Kernel
             found.add(other)
             stack.append(other)
     return found
+
+
+def _behind(v: Value, in_rows: bool = False) -> Value:
+    """The array of which a factor is a view: of the right one, rows are read in vectors."""
+    while v.primitive in MOVERS and len(v.operands) == 1 and (not in_rows or _keeps_rows(v)):
+        v = v.operands[0]
+    return v
+
+
+def _keeps_rows(v: Value) -> bool:
+    """Whether a row of the view lies within a row of its array, in order."""
+    x, last = v.operands[0], len(v.shape) - 1
+    if not x.shape or x.shape[-1] % max(v.shape[last], 1):
+        return False
+    if v.is_op(shape.reshape):
+        return True
+    if v.is_op(shape.transpose):
+        return bool(v.attributes["axes"][last] == last)
+    if v.is_op(shape.repeat):
+        return x.shape[-1] == v.shape[last]
+    return bool(spelled_out(v.attributes["key"], len(x.shape))[-1] == slice(None))
 
 
 def _sums_rows(v: Value) -> bool:

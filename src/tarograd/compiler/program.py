@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,10 @@ class Program:
 
     def order(self) -> list[Value]:
         """All Values that the outputs depend on, each after its inputs."""
+        return [*self._order]
+
+    @cached_property
+    def _order(self) -> list[Value]:
         return ordered(self.outputs.values())
 
     def __str__(self) -> str:

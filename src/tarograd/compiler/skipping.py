@@ -60,6 +60,8 @@ def _bits(lanes: int) -> np.dtype[np.unsignedinteger]:
     return np.dtype(np.uint16 if lanes > 8 else np.uint8)
 
 
+# What becomes of bytes, in a table of what becomes of each.
+lookup = Primitive(name="lookup", symbol="[ ]", forward=lambda table, places: table[places])
 nonzero = Primitive(name="nonzero", symbol="≠ 0", forward=_nonzero)
 visits = Primitive(name="visits", symbol="≠ 0", forward=_visits)
 
@@ -138,8 +140,7 @@ def looked_up(x: Value) -> Value | None:
     if array[0] or not array[1:].all():
         return None
     table = Value(array.shape, array.dtype, array=array)
-    key = {"key": (shape.ARRAY,)}
-    return Value(x.shape, x.dtype, shape.index, (table, v), key, group=x.group)
+    return Value(x.shape, x.dtype, lookup, (table, v), group=x.group)
 
 
 def _suits(x: Value, lanes: int) -> bool:

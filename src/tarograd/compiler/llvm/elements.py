@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.alike import Spot
-from tarograd.compiler.llvm.keys import is_rows, located
+from tarograd.compiler.llvm.keys import located, of_arrays_in
 from tarograd.compiler.llvm.operations import EMITTERS, HEAVY, unified
 from tarograd.compiler.llvm.share import Share
 from tarograd.compiler.llvm.words import (
     I8,
+    I32,
+    I64,
+    Digit,
+    assembled,
     below,
     called,
     constant,
@@ -20,6 +24,7 @@ from tarograd.compiler.llvm.words import (
     index,
     lanes,
     loop,
+    masked,
     memory_type,
     on_the_stack,
     shaped,
@@ -30,10 +35,37 @@ from tarograd.compiler.llvm.words import (
 from tarograd.compiler.llvm.words import Place as Place
 from tarograd.compiler.plan import Kernel, Plan
 from tarograd.compiler.program import Value
-from tarograd.compiler.skipping import nonzero
+from tarograd.compiler.skipping import lookup, nonzero
 from tarograd.compiler.trace import Untraceable
 from tarograd.graph import Primitive
 from tarograd.ops import shape
+
+
+class Tail(NamedTuple):
+    """Which lanes count, in a loop of vectors of which the last one is not full.
+
+    Attributes:
+        size: how many elements the loop has.
+        first: of the vector at hand.
+        lanes: of a vector.
+    """
+
+    size: int
+    first: Any
+    lanes: int
+
+    def mask(self, b: Any) -> Any:
+        """A bit for each lane."""
+        return below(b, self.first, self.size, self.lanes)
+
+    def last(self, b: Any) -> Any:
+        """The number of the last lane that counts."""
+        return _smaller(b, b.sub(index(self.size - 1), self.first), index(self.lanes - 1))
+
+
+def tail_of(size: int, first: Any, lanes: int) -> Tail | None:
+    """Which lanes count, in a loop over `size` elements; None if all do."""
+    return Tail(size, first, lanes) if size % lanes else None
 
 
 @dataclass
@@ -48,6 +80,7 @@ class Elements:
         share: which part of the work the emitted function does.
         kernel: the one that is being emitted.
         often: whether an operation stands in a block many times.
+        tail: which lanes count, where the last vector of a loop is not full.
     """
 
     b: Any
@@ -57,6 +90,7 @@ class Elements:
     known: dict[Any, Any] = field(default_factory=dict)
     kernel: Kernel | None = None
     often: bool = False
+    tail: Tail | None = None
 
     def at(self, v: Value, places: Sequence[Place]) -> Any:
         """The element, or the vector of elements, of a value at an index."""
@@ -86,15 +120,18 @@ class Elements:
             return _nonzero(self, v, places)
         if v.primitive not in EMITTERS:
             raise Untraceable(f"there is no kernel for {v!r}")
-        arguments = [
-            self.at(x, _repeated(places, x, v)) if isinstance(x, Value) else x for x in v.inputs
-        ]
-        given = unified(self.b, v, arguments)
+        given = unified(self.b, v, self.operands(v, places))
         emit = EMITTERS[v.primitive]
         if not self.often or v.primitive not in HEAVY:
             return emit(self.b, v, given)
         name = f"{v.primitive.name}_{lanes(given[0])}_{element(given[0])}"
         return called(self.b, name, given[0].type, given, lambda b, *x: emit(b, v, list(x)))
+
+    def operands(self, v: Value, places: list[Place]) -> list[Any]:
+        """What an elementwise value is computed of at an index."""
+        return [
+            self.at(x, _repeated(places, x, v)) if isinstance(x, Value) else x for x in v.inputs
+        ]
 
     def _mine(self, v: Value) -> bool:
         """Whether the kernel that is being emitted computes it."""
@@ -102,21 +139,20 @@ class Elements:
 
     def load(self, v: Value, places: Sequence[Place]) -> Any:
         """Read from memory."""
-        buffer = self.plan.buffers[id(v)]
-        wide = [i for i, p in enumerate(places) if p.lanes > 1]
-        if len(wide) == 1 and (buffer.strides[wide[0]] != 1 or self._may_overrun(v, places[-1])):
-            return _lane_by_lane(self, self.load, v, places)
-        lanes = places[wide[0]].lanes if wide else 1
+        b, (lanes, stride) = self.b, self._lanes(v, places)
+        if stride != 1:
+            return self._read_apart(v, self._lanes_apart(v, places, stride), lanes)
         pointer = self.pointer(v, [p.first for p in places])
+        if self.tail is not None and lanes > 1 and self._may_overrun(v, places):
+            kind, mask = vector_type(memory_type(v.dtype), lanes), self.tail.mask(b)
+            return self._true(v, masked(b, "load", kind, pointer, mask, align=v.dtype.itemsize))
         return self.read(v, pointer, lanes, fixed=not self._written(v))
 
     def read(self, v: Value, pointer: Any, lanes: int = 1, fixed: bool = False) -> Any:
         """The elements at an address."""
         kind = vector_type(memory_type(v.dtype), lanes)
         loaded = self.b.load(pointer, typ=kind, align=v.dtype.itemsize, fixed=fixed)
-        if v.dtype == bool:
-            return self.b.icmp_unsigned("!=", loaded, constant(0, kind))
-        return loaded
+        return self._true(v, loaded)
 
     def _written(self, v: Value) -> bool:
         """Whether the kernel that is being emitted writes where an array lies."""
@@ -124,9 +160,50 @@ class Elements:
         stored = (self.plan.buffers[id(x)] for x in self.kernel.values if id(x) in self.plan.stored)
         return self.plan.buffers[id(v)] in stored
 
-    def _may_overrun(self, v: Value, last: Place) -> bool:
-        """Whether a whole vector could reach beyond the rows of an array without padding."""
-        return self.plan.buffers[id(v)].lanes == 1 and v.shape[-1] % last.lanes != 0
+    def _true(self, v: Value, loaded: Any) -> Any:
+        """What stands in memory as an element."""
+        return (
+            self.b.icmp_unsigned("!=", loaded, constant(0, loaded.type))
+            if v.dtype == bool
+            else loaded
+        )
+
+    def _lanes(self, v: Value, places: Sequence[Place]) -> tuple[int, int]:
+        """How many lanes there are, and elements in memory from one to the next."""
+        for i, place in enumerate(places):
+            if place.lanes > 1:
+                return place.lanes, self.plan.buffers[id(v)].strides[i] * place.step
+        return 1, 1
+
+    def _may_overrun(self, v: Value, places: Sequence[Place]) -> bool:
+        """Whether the last vector, which is not full, could reach beyond the rows of an array."""
+        last, buffer = places[-1], self.plan.buffers[id(v)]
+        whole = last.whole and len(last.digits) == 1 and last.lanes > 1
+        return not whole or buffer.lanes == 1 or self.tail is None or v.shape[-1] != self.tail.size
+
+    def _lanes_apart(self, v: Value, places: Sequence[Place], stride: int) -> Any:
+        """The addresses of lanes that are not beside each other in memory."""
+        n = max(p.lanes for p in places)
+        pointer = self.pointer(v, [p.first for p in places])
+        apart = ir.Constant(ir.VectorType(I64, n), [index(i * stride) for i in range(n)])
+        kind = memory_type(v.dtype)
+        if self.tail is None:
+            return [self.b.gep(pointer, [i], source_etype=kind) for i in apart.constant]
+        text = f"getelementptr {kind}, {pointer.typed}, {apart.typed}"
+        return self.b.emit(ir.VectorType(ir.POINTER, n), text)
+
+    def _read_apart(self, v: Value, pointers: Any, n: int) -> Any:
+        """A vector of lanes that are not beside each other; nothing is read for its padding."""
+        b, kind = self.b, vector_type(memory_type(v.dtype), n)
+        if self.tail is not None:
+            mask, size = self.tail.mask(b), v.dtype.itemsize
+            return self._true(v, masked(b, "gather", kind, pointers, mask, align=size))
+        x = ir.Constant(kind, ir.Undefined)
+        size, fixed = v.dtype.itemsize, not self._written(v)
+        for i, pointer in enumerate(pointers):
+            one = b.load(pointer, typ=memory_type(v.dtype), align=size, fixed=fixed)
+            x = b.insert_element(x, one, ir.Constant(I32, i))
+        return self._true(v, x)
 
     def pointer(self, v: Value, places: Sequence[Any]) -> Any:
         """The address of one element."""
@@ -147,19 +224,50 @@ class Elements:
         if v.is_op(nonzero):
             lanes = index(v.attributes["lanes"])
             places = [Place(self.b.udiv(places[1].first, lanes)), Place(places[0].first)]
+        n, stride = self._lanes(v, places)
+        if stride != 1:
+            self._write_apart(v, self._lanes_apart(v, places, stride), splat(self.b, element, n))
+            return
         pointer = self.pointer(v, [p.first for p in places])
-        self.write(v, pointer, element, max([p.lanes for p in places], default=1))
+        if self.tail is not None and n > 1 and self._may_overrun(v, places):
+            element = self._in_memory(v, splat(self.b, element, n))
+            given = element, self.tail.mask(self.b)
+            masked(self.b, "store", element.type, pointer, *given, align=v.dtype.itemsize)
+        else:
+            self.write(v, pointer, element, n)
 
     def write(self, v: Value, pointer: Any, element: Any, lanes: int) -> None:
         """Write to an address."""
-        element = splat(self.b, element, lanes)
-        if v.dtype == bool:
-            element = self.b.zext(element, shaped(I8, element))
+        element = self._in_memory(v, splat(self.b, element, lanes))
         self.b.store(element, pointer, align=v.dtype.itemsize)
+
+    def _in_memory(self, v: Value, element: Any) -> Any:
+        return self.b.zext(element, shaped(I8, element)) if v.dtype == bool else element
+
+    def _write_apart(self, v: Value, pointers: Any, element: Any) -> None:
+        """The lanes of a vector to places that are not beside each other, without its padding."""
+        b, element = self.b, self._in_memory(v, element)
+        if self.tail is not None:
+            given = element, self.tail.mask(b)
+            masked(b, "scatter", element.type, pointers, *given, align=v.dtype.itemsize)
+            return
+        for i, pointer in enumerate(pointers):
+            one = b.extract_element(element, ir.Constant(I32, i))
+            b.store(one, pointer, align=v.dtype.itemsize)
+
+    def cut(self, digit: Digit, size: int) -> tuple[Digit, Digit] | None:
+        """A digit as two, the second one below `size`; None if a vector would lie across."""
+        b, n = self.b, index(size)
+        if digit.lanes > 1 and (size % digit.lanes or digit.of):
+            return None
+        low = Digit(b.urem(digit.value, n), size, digit.lanes)
+        return Digit(b.udiv(digit.value, n), digit.size // size), low
 
 
 def _key(v: Value, places: Sequence[Place]) -> tuple[Any, ...]:
-    return id(v), *((p.first.name, p.lanes) for p in places)
+    return id(v), *[
+        p.first.name if p.lanes == 1 else (p.first.name, p.lanes, p.step) for p in places
+    ]
 
 
 ONE = Place(index(0))
@@ -182,50 +290,80 @@ def _transpose(e: Elements, v: Value, places: list[Place]) -> Any:
     return e.at(v.operands[0], [places[axes.index(i)] for i in range(len(axes))])
 
 
-def _lane_by_lane(
-    e: Elements, element: Callable[[Value, list[Place]], Any], v: Value, places: Sequence[Place]
-) -> Any:
+def _lane_by_lane(e: Elements, v: Value, places: Sequence[Place]) -> Any:
     """A vector whose elements are found one after the other; padding repeats the last one."""
     b, kind = e.b, memory_type(v.dtype)
     axis = next(i for i, p in enumerate(places) if p.lanes > 1)
-    width, last = places[axis].lanes, index(v.shape[axis] - 1)
-    room = on_the_stack(b, kind, width)
-    with loop(b, width) as lane:
-        i = b.add(places[axis].first, lane)
-        i = b.select(b.icmp_unsigned("<", i, last), i, last)
-        one = element(v, [*places[:axis], Place(i), *places[axis + 1 :]])
+    place = places[axis]
+    room = on_the_stack(b, kind, place.lanes)
+    with loop(b, place.lanes) as lane:
+        inside = lane if e.tail is None else _smaller(b, lane, e.tail.last(b))
+        i = b.add(place.first, inside if place.step == 1 else b.mul(inside, index(place.step)))
+        one = e.at(v, [*places[:axis], Place(i), *places[axis + 1 :]])
         e.write(v, b.gep(room, [lane], source_etype=kind), one, 1)
-    return e.read(v, room, width)
+    return e.read(v, room, place.lanes)
+
+
+def _smaller(b: Any, i: Any, j: Any) -> Any:
+    return b.select(b.icmp_unsigned("<", i, j), i, j)
 
 
 def _reshape(e: Elements, v: Value, places: list[Place]) -> Any:
-    """Axes of length 1 come and go; anything else is counted out, one element at a time."""
-    b, x = e.b, v.operands[0]
-    long = [p for p, n in zip(places, v.shape, strict=True) if n != 1]
-    if [n for n in v.shape if n != 1] == [n for n in x.shape if n != 1]:
-        rest = iter(long)
-        return e.at(x, [next(rest) if n != 1 else ONE for n in x.shape])
-    if any(p.lanes > 1 for p in places):
-        return _lane_by_lane(e, e.at, v, places)
-    flat: Any = index(0)
+    """The digits of which the places are made, put together to those of the other shape."""
+    digits: list[Digit] = []
     for place, n in zip(places, v.shape, strict=True):
-        flat = b.add(b.mul(flat, index(n)), place.first)
-    found = []
+        if place.digits and place.whole:
+            digits += place.digits
+        else:
+            digits.append(Digit(place.first, n, place.lanes, of=place))
+    x = v.operands[0]
+    groups = _regrouped(e, digits, x.shape)
+    if groups is not None:
+        return e.at(x, [assembled(e.b, group) for group in groups])
+    if any(p.lanes > 1 for p in places):
+        return _lane_by_lane(e, v, places)
+    flat, found = assembled(e.b, digits).first, list[Place]()
     for n in reversed(x.shape):
-        found.append(Place(b.urem(flat, index(n))))
-        flat = b.udiv(flat, index(n))
+        found.append(Place(e.b.urem(flat, index(n))))
+        flat = e.b.udiv(flat, index(n))
     return e.at(x, found[::-1])
 
 
+def _regrouped(
+    e: Elements, digits: Sequence[Digit], dims: Sequence[int]
+) -> list[list[Digit]] | None:
+    """The digits of each axis of another shape; None if one of them would lie across two axes."""
+    left, groups = [d for d in digits if d.size > 1], list[list[Digit]]()
+    for n in reversed(dims):
+        group: list[Digit] = []
+        while n > 1:
+            d = left.pop()
+            if n % d.size:
+                parts = e.cut(d, n) if d.size % n == 0 else None
+                if parts is None:
+                    return None
+                left.append(parts[0])
+                d = parts[1]
+            group.insert(0, d)
+            n //= d.size
+        groups.insert(0, group)
+    return groups
+
+
 def _index(e: Elements, v: Value, places: list[Place]) -> Any:
-    """Some elements; whole vectors only where the last axis is as it was."""
+    """Some elements; whole vectors but along the axes of index arrays."""
     x, *arrays = v.operands
-    if any(p.lanes > 1 for p in places):
-        if not is_rows(v) or places[0].lanes > 1:
-            return _lane_by_lane(e, e.at, v, places)
-        row = located(e, v, arrays, x.shape, [Place(p.first) for p in places])[0]
-        return e.at(x, [row, *places[1:]])
-    return e.at(x, located(e, v, arrays, x.shape, places))
+    key = v.attributes["key"]
+    first, count = of_arrays_in(key, arrays, len(x.shape))
+    if any(p.lanes > 1 for p in places[first : first + count]):
+        return _lane_by_lane(e, v, places)
+    return e.at(x, located(e, key, arrays, x.shape, places))
+
+
+def _lookup(e: Elements, v: Value, places: list[Place]) -> Any:
+    """The element of a table that a byte names."""
+    table, places_in_it = v.operands
+    return e.at(table, [Place(e.b.zext(e.at(places_in_it, places), I64))])
 
 
 def _nonzero(e: Elements, v: Value, places: list[Place]) -> Any:
@@ -247,4 +385,5 @@ MOVERS: dict[Primitive, Callable[[Elements, Value, list[Place]], Any]] = {
     shape.transpose: _transpose,
     shape.reshape: _reshape,
     shape.index: _index,
+    lookup: _lookup,
 }

@@ -1,4 +1,4 @@
-"""exp, expm1, log, log1p, tanh and sigmoid as vectorized polynomials, in float32 and float64.
+"""exp, expm1, log, log1p, tanh, sigmoid, sin and cos as vectorized polynomials in both floats.
 
 The range is reduced as in W. Cody, W. Waite, "Software manual for the elementary functions", 1980;
 the series are Taylor's, long enough for the last bit. Each works on scalars and vectors alike.
@@ -10,13 +10,26 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from tarograd.compiler.llvm.words import I32, I64, call, constant, element, fma, shaped
+from tarograd.compiler.llvm.text import DOUBLE, integer
+from tarograd.compiler.llvm.words import (
+    I32,
+    I64,
+    arriving,
+    call,
+    constant,
+    element,
+    fma,
+    lanes,
+    shaped,
+)
 
 LN2 = {
     32: (0.693359375, -2.12194440054690583e-4),
     64: (6.93147180369123816490e-01, 1.90821492927058770002e-10),
 }
 LOG2E = 1.4426950408889634
+HALF_PI = (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33)  # in parts
+LARGEST_ANGLE = 1e5  # beyond it, more parts would be needed
 
 
 def _bits(x: Any) -> int:
@@ -170,6 +183,55 @@ def log1p(b: Any, x: Any) -> Any:
     share = b.fdiv(b.fsub(x, b.fsub(u, one)), u)
     known = b.fcmp_ordered("ord", share, share)  # not where u is 0 or infinite
     return b.fadd(log(b, u), b.select(known, share, constant(0.0, x.type)))
+
+
+def sin(b: Any, x: Any) -> Any:
+    """The sine."""
+    return _circular(b, x, 0)
+
+
+def cos(b: Any, x: Any) -> Any:
+    """The sine a quarter of a turn later."""
+    return _circular(b, x, 1)
+
+
+def _circular(b: Any, x: Any, quarters: int) -> Any:
+    """The sine after some quarters of a turn; of a huge angle by a call for each element."""
+    huge = b.fcmp_ordered(">", call(b, "fabs", x), constant(LARGEST_ANGLE, x.type))
+    n = lanes(x)
+    some = b.icmp_unsigned("!=", b.bitcast(huge, integer(n)), constant(0, integer(n)))
+    singly, together, done = (b.append_basic_block(name) for name in ("singly", "together", "done"))
+    b.cbranch(some, singly, together)
+    b.position_at_end(singly)
+    called = call(b, "cos" if quarters else "sin", x), b.block
+    b.branch(done)
+    b.position_at_end(together)
+    computed = _turned(b, x, quarters), b.block
+    b.branch(done)
+    b.position_at_end(done)
+    return arriving(b, [called, computed])
+
+
+def _turned(b: Any, x: Any, quarters: int) -> Any:
+    """The sine of a float32 in float64, which makes it simple to be right.
+
+    What is left of the angle after whole quarters, n π/2, is at most π/4.
+    """
+    wide = b.fpext(x, shaped(DOUBLE, x)) if _bits(x) == 32 else x
+    n = call(b, "rint", b.fmul(wide, constant(2 / math.pi, wide.type)))
+    r = wide
+    for part in HALF_PI:
+        r = fma(b, n, constant(-part, wide.type), r)
+    safe = b.select(b.fcmp_ordered("ord", n, n), n, constant(0.0, n.type))
+    number = b.add(b.fptosi(safe, shaped(I64, x)), constant(quarters, shaped(I64, x)))
+    z, terms = b.fmul(r, r), 6 if _bits(x) == 32 else 9
+    series = [[(-1) ** k / math.factorial(2 * k + odd) for k in range(terms)] for odd in (1, 0)]
+    sine, cosine = b.fmul(r, _polynomial(b, z, series[0])), _polynomial(b, z, series[1])
+    one, two = (b.and_(number, constant(bit, number.type)) for bit in (1, 2))
+    zero = constant(0, number.type)
+    y = b.select(b.icmp_unsigned("!=", one, zero), cosine, sine)
+    y = b.select(b.icmp_unsigned("!=", two, zero), b.fneg(y), y)
+    return b.fptrunc(y, x.type) if _bits(x) == 32 else y
 
 
 def sign(b: Any, x: Any) -> Any:

@@ -1,97 +1,156 @@
-"""Kernels for any shape: joined and scattered arrays, places of maxima, stacks of products.
-
-They are not written for speed.
-"""
+"""Kernels for any shape: joined and scattered arrays, places of maxima."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
 from typing import Any
 
-from tarograd.compiler.layout import lanes_of
 from tarograd.compiler.llvm.elements import ONE, Elements
-from tarograd.compiler.llvm.keys import located
+from tarograd.compiler.llvm.keys import located, of_arrays_in
+from tarograd.compiler.llvm.nest import At, Touch, explored
 from tarograd.compiler.llvm.operations import converted
 from tarograd.compiler.llvm.words import (
+    Digit,
     Place,
     accumulate,
+    assembled,
     constant,
-    fma,
     index,
-    loop,
     splat,
     type_of,
 )
+from tarograd.compiler.placing import Key, area, disjoint, size, spelled_out
 from tarograd.compiler.plan import Kernel
 from tarograd.compiler.program import Value
-from tarograd.ops import shape
 
 
 def join_kernel(e: Elements, kernel: Kernel) -> None:
-    """Concatenate, stack and pad: each input is copied to its place."""
-    b, v = e.b, kernel.values[0]
-    if v.is_op(shape.pad):
-        filling = constant(v.attributes["value"], type_of(v.dtype))
-        with ExitStack() as stack:
-            e.store(v, [Place(stack.enter_context(loop(b, n))) for n in v.shape], filling)
-    start = 0
-    for i, x in enumerate(v.inputs):
-        if not isinstance(x, Value) or 0 in x.shape:
-            continue
-        e.known.clear()
-        with ExitStack() as stack:
-            places = [Place(stack.enter_context(loop(b, n))) for n in x.shape]
-            element = converted(b, e.at(x, places), x.dtype, v.dtype)
-            e.store(v, _moved(b, v, places, i, start), element)
-        start += x.shape[v.attributes["axis"]] if v.is_op(shape.concatenate) else 0
+    """Arrays put to their places in another one; where several come, they are added in order."""
+    v = kernel.values[0]
+    pairs = zip(v.operands, v.attributes["keys"], strict=True)
+    parts = [Part(x, key, area(key, v.shape)) for x, key in pairs if 0 not in x.shape]
+    for i, part in enumerate(parts):
+        part.first = all(disjoint(part.area, other.area) for other in parts[:i])
+    covered = sum(size(part.area) for part in parts) == prod(v.shape)
+    covered = covered and all(part.first for part in parts)
+    if covered and not all(part.keeps_rows(v) for part in parts):
+        for part in parts:
+            _put(e, v, part, shared=True)
+        return
+    rows = all(part.keeps_rows(v) for part in parts)
+    with e.share.over(e.b, v.shape[0] if rows else 1) as i:
+        row = i if rows else None
+        if not covered:
+            _fill(e, v, v.attributes["value"], row)
+        for part in parts:
+            _put(e, v, part, row)
+
+
+@dataclass
+class Part:
+    """One of the arrays that are put to their places.
+
+    Attributes:
+        x: the array.
+        key: its places.
+        area: the same, axis by axis.
+        first: whether nothing was put to any of them before.
+    """
+
+    x: Value
+    key: Key
+    area: list[range]
+    first: bool = True
+
+    def keeps_rows(self, v: Value) -> bool:
+        """Whether row i of the array comes to row i of the result."""
+        key = spelled_out(self.key, len(v.shape))
+        return bool(key) and key[0] is not None and self.area[0] == range(v.shape[0])
+
+
+def _fill(e: Elements, v: Value, number: float, row: Any = None) -> None:
+    """The same number everywhere, or in one row."""
+    filling = constant(number, type_of(v.dtype))
+    with _within(e, v.shape, row, lambda dry, places: dry.store(v, places, filling)) as places:
+        e.store(v, places, filling)
+
+
+def _put(e: Elements, v: Value, part: Part, row: Any = None, shared: bool = False) -> None:
+    """An array, or one row of it, to its places."""
+
+    def touch(dry: Elements, places: list[Place]) -> None:
+        dry.store(v, located(dry, part.key, [], v.shape, places), dry.at(part.x, places))
+
+    with _within(e, part.x.shape, row, touch, shared) as places:
+        target = located(e, part.key, [], v.shape, places)
+        element = converted(e.b, e.at(part.x, places), part.x.dtype, v.dtype)
+        e.store(v, target, element if part.first else _sum(e, v, target, element))
+
+
+def _sum(e: Elements, v: Value, places: list[Place], element: Any) -> Any:
+    """What stands somewhere already, and one more."""
+    add = {"f": e.b.fadd, "b": e.b.or_}.get(v.dtype.kind, e.b.add)
+    return add(e.load(v, places), splat(e.b, element, max(p.lanes for p in [*places, ONE])))
+
+
+@contextmanager
+def _within(
+    e: Elements, dims: Sequence[int], row: Any, touch: Touch, shared: bool = False
+) -> Iterator[list[Place]]:
+    """Emit the `with` block within loops over all axes, or all but the first if that is given."""
+    axes = range(len(dims))
+    inner = axes if row is None else axes[1:]
+    nest = explored(e, dims, touch, inner)
+    with nest.loops(e, inner, shared) as values:
+        known = values if row is None else values | nest.counted(e.b, 0, row)
+        yield [nest.place(e.b, axis, known) for axis in axes]
     e.known.clear()
 
 
-def _moved(b: Any, v: Value, places: list[Place], number: int, start: int) -> list[Place]:
-    """Where the element at `places` of an input stands in the result."""
-
-    def after(place: Place, n: int) -> Place:
-        return Place(b.add(place.first, index(n))) if n else place
-
-    if v.is_op(shape.pad):
-        widths = v.attributes["widths"]
-        return [after(p, before) for p, (before, _) in zip(places, widths, strict=True)]
-    axis = v.attributes["axis"]
-    if v.is_op(shape.stack):
-        return [*places[:axis], Place(index(number)), *places[axis:]]
-    return [*places[:axis], after(places[axis], start), *places[axis + 1 :]]
-
-
 def argmax_kernel(e: Elements, kernel: Kernel) -> None:
-    """The place of the first largest element; the first NaN is larger than all, as in NumPy."""
+    """The place of the first largest element; the first NaN is larger than all, as in NumPy.
+
+    There are vectors only of several results.
+    """
     b, v = e.b, kernel.values[0]
     x, axis = v.operands[0], v.attributes["axis"]
     axes = list(range(len(x.shape))) if axis is None else [axis % len(x.shape)]
     kept = [i for i in range(len(x.shape)) if i not in axes]
 
-    def visit(left: list[int], places: dict[int, Place], flat: Any, carried: list[Any]) -> Any:
+    def touch(dry: Elements, places: list[Place]) -> None:
+        dry.store(v, [places[i] for i in kept], dry.at(x, places))
+
+    nest = explored(e, x.shape, touch, kept)
+
+    def places(values: dict[At, Any]) -> list[Place]:
+        return [nest.place(b, i, values) for i in range(len(x.shape))]
+
+    def visit(left: list[At], values: dict[At, Any], carried: list[Any]) -> list[Any]:
         if left:
-
-            def body(i: Any, values: list[Any]) -> list[Any]:
-                deeper = b.add(b.mul(flat, index(x.shape[left[0]])), i)
-                inner: list[Any] = visit(left[1:], {**places, left[0]: Place(i)}, deeper, values)
-                return inner
-
-            return accumulate(b, x.shape[left[0]], 1, carried, body)
+            at, *rest = left
+            return accumulate(
+                b, nest.size(at), 1, carried, lambda i, c: visit(rest, values | {at: i}, c)
+            )
         e.known.clear()
-        best, found = carried
-        element = e.at(x, [places[i] for i in sorted(places)])
+        (best, found), here = carried, places(values)
+        flat = assembled(b, [Digit(here[i].first, x.shape[i]) for i in axes]).first
+        element = splat(b, e.at(x, here), nest.lanes)
         larger = is_larger(b, x, element, best)
+        flat = splat(b, flat, nest.lanes)
         return [b.select(larger, element, best), b.select(larger, flat, found)]
 
-    with ExitStack() as stack:
-        outer = {i: Place(stack.enter_context(loop(b, x.shape[i]))) for i in kept}
+    with nest.loops(e, kept) as values:
+        zeros = {at: index(0) for at in nest.order(axes)}
+        first = splat(b, e.at(x, places(values | zeros)), nest.lanes)
+        start = [first, splat(b, index(0), nest.lanes)]
+        _, found = visit(nest.order(axes), values, start)
+        out = [place for i, place in enumerate(places(values | zeros)) if i in kept]
         e.known.clear()
-        first = e.at(x, [outer.get(i, ONE) for i in range(len(x.shape))])
-        _, found = visit(axes, outer, index(0), [first, index(0)])
-        e.known.clear()
-        e.bind(v, [outer[i] for i in kept], found)
-        e.finish([outer[i] for i in kept])
+        e.bind(v, out, found)
+        e.finish(out)
 
 
 def is_larger(b: Any, x: Value, element: Any, best: Any) -> Any:
@@ -102,55 +161,27 @@ def is_larger(b: Any, x: Value, element: Any, best: Any) -> Any:
     return b.or_(b.fcmp_ordered(">", element, best), first_nan)
 
 
-def batched_kernel(e: Elements, kernel: Kernel) -> None:
-    """A product for each place of a stack of matrices: four rows at a time."""
-    b, v = e.b, kernel.values[0]
-    left, right = v.operands
-    *dims, rows, columns = v.shape
-    wide = lanes_of(columns, e.plan.widest)
-    zero = splat(b, constant(0.0, type_of(v.dtype)), wide)
-    for top, height, count in ((0, 4, rows // 4), (rows // 4 * 4, rows % 4, 1)):
-        if not height or not count:
-            continue
-        with ExitStack() as stack:
-            outer = [Place(stack.enter_context(loop(b, n))) for n in dims]
-            i = stack.enter_context(loop(b, count * height, height))
-            j = Place(stack.enter_context(loop(b, columns, wide)), wide)
-            places = [Place(b.add(i, index(top + r))) for r in range(height)]
-
-            def body(k: Any, sums: list[Any], places: Any = places, outer: Any = outer,
-                     j: Any = j) -> list[Any]:  # fmt: skip
-                e.known.clear()
-                row = splat(b, e.at(right, [*outer, Place(k), j]), wide)
-                elements = [e.at(left, [*outer, p, Place(k)]) for p in places]
-                pairs = zip(elements, sums, strict=True)
-                return [fma(b, splat(b, x, wide), row, total) for x, total in pairs]
-
-            sums = accumulate(b, left.shape[-1], 1, [zero] * height, body)
-            e.known.clear()
-            for place, total in zip(places, sums, strict=True):
-                e.bind(v, [*outer, place, j], total)
-                e.finish([*outer, place, j])
-
-
 def scatter_kernel(e: Elements, kernel: Kernel) -> None:
-    """Zeros, then the elements added one after the other, in the order of NumPy's `add.at`."""
-    b, v = e.b, kernel.values[0]
+    """Zeros, then the elements added one after the other, in the order of NumPy's `add.at`.
+
+    There are vectors only along axes without index arrays, where no place comes twice.
+    """
+    v = kernel.values[0]
     x, *arrays = v.operands
-    with ExitStack() as stack:
-        places = [Place(stack.enter_context(loop(b, n))) for n in v.shape]
-        e.store(v, places, constant(0, type_of(v.dtype)))
+    _fill(e, v, 0)
     if 0 in x.shape:
         return
-    e.known.clear()
-    with ExitStack() as stack:
-        places = [Place(stack.enter_context(loop(b, n))) for n in x.shape]
-        target = located(e, v, arrays, v.shape, places)
-        element = converted(b, e.at(x, places), x.dtype, v.dtype)
-        if v.dtype.kind == "b":
-            e.store(v, target, element)
-        else:
-            pointer = e.pointer(v, [p.first for p in target])
-            before = b.load(pointer, typ=type_of(v.dtype), align=v.dtype.itemsize)
-            e.store(v, target, (b.fadd if v.dtype.kind == "f" else b.add)(before, element))
+    key = v.attributes["key"]
+    first, count = of_arrays_in(key, arrays, len(v.shape))
+    axes = range(len(x.shape))
+
+    def touch(dry: Elements, places: list[Place]) -> None:
+        dry.store(v, located(dry, key, arrays, v.shape, places), dry.at(x, places))
+
+    nest = explored(e, x.shape, touch, [i for i in axes if not first <= i < first + count])
+    with nest.loops(e, axes, shared=False) as values:
+        places = [nest.place(e.b, axis, values) for axis in axes]
+        target = located(e, key, arrays, v.shape, places)
+        element = converted(e.b, e.at(x, places), x.dtype, v.dtype)
+        e.store(v, target, _sum(e, v, target, element))
     e.known.clear()

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tarograd.compiler.layout import lanes_of
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.alike import Spot, described
 from tarograd.compiler.llvm.elements import ONE, Elements, Place
 from tarograd.compiler.llvm.general import (
     argmax_kernel,
-    batched_kernel,
     is_larger,
     join_kernel,
     scatter_kernel,
 )
-from tarograd.compiler.llvm.keys import is_rows
+from tarograd.compiler.llvm.nest import At, Nest, explored, plain
 from tarograd.compiler.llvm.operations import EMITTERS, converted
 from tarograd.compiler.llvm.philox import draw_kernel
 from tarograd.compiler.llvm.product import product_kernel
@@ -32,20 +29,18 @@ from tarograd.compiler.llvm.words import (
     I64,
     accumulate,
     across,
-    below,
     constant,
     index,
-    lanes,
     splat,
     type_of,
     vector_type,
 )
 from tarograd.compiler.plan import Kernel, Plan
 from tarograd.compiler.program import Value
+from tarograd.compiler.skipping import nonzero
 from tarograd.graph import Primitive
-from tarograd.ops import arithmetic, elementwise, reduction, shape
+from tarograd.ops import arithmetic, elementwise, reduction
 
-Dims = tuple[int, ...]
 # What a sum, and a maximum, does with one element more.
 SUMS: dict[Primitive | None, Primitive] = {
     reduction.sum: arithmetic.add,
@@ -109,37 +104,18 @@ def _emit_kernel(
     return function, max(share.units, 1)
 
 
-def _needs_single(v: Value, plan: Plan) -> bool:
-    """Whether the value gathers along its last axis, which vectors cannot do."""
-    stack = [v]
-    while stack:
-        x = stack.pop()
-        if x.is_op(shape.index) and (len(x.shape) == 1 or not is_rows(x)):
-            return True
-        stack.extend(y for y in x.operands if y.primitive is not None and not plan.is_computed(y))
-    return False
-
-
 def _loop(e: Elements, kernel: Kernel) -> None:
-    """Elements: one loop for each axis, the last one in vectors."""
+    """Elements: the loops over the axes."""
     if is_turn(e, kernel):
         turn_kernel(e, kernel)
         return
-    wide = lanes_of(kernel.shape[-1], e.plan.widest) if kernel.shape else 1
-    if any(_needs_single(v, e.plan) for v in kernel.values):
-        wide = 1
-    with ExitStack() as stack:
-        places = _nest(e, stack, kernel.shape, wide)
-        e.known.clear()
-        e.finish(places)
-
-
-def _nest(e: Elements, stack: ExitStack, dims: Dims, wide: int) -> list[Place]:
-    places = []
-    for axis, n in enumerate(dims):
-        step = wide if axis == len(dims) - 1 else 1
-        places.append(Place(stack.enter_context(e.share.loop(e.b, n, step)), step))
-    return places
+    axes = range(len(kernel.shape))
+    if any(v.is_op(nonzero) for v in kernel.values):  # a bit for each lane of a row
+        nest = plain(kernel.shape, e.plan.widest)
+    else:
+        nest = explored(e, kernel.shape, lambda dry, places: dry.finish(places))
+    with nest.loops(e, axes) as values:
+        e.finish([nest.place(e.b, axis, values) for axis in axes])
 
 
 def _combine(e: Elements, v: Value) -> Callable[[Any, Any], Any]:
@@ -162,24 +138,24 @@ def _reduce(e: Elements, kernel: Kernel) -> None:
     b, v = e.b, kernel.values[0]
     x, axes = v.operands[0], v.attributes["axis"]
     kept = [i for i in range(len(x.shape)) if i not in axes]
-    wide = lanes_of(x.shape[-1], e.plan.widest) if x.shape else 1
-    if _needs_single(x, e.plan):
-        wide = 1
-    last = len(x.shape) - 1
-    combine, kind = _combine(e, v), type_of(v.dtype)
-    with ExitStack() as stack:
-        places: dict[int, Place] = {}
-        for i in kept:
-            step = wide if i == last else 1
-            places[i] = Place(stack.enter_context(e.share.loop(b, x.shape[i], step)), step)
-        start = splat(b, constant(_identity(v), kind), wide)
-        (total,) = _inner(e, x, v, list(axes), places, [start], wide, combine)
-        if last in axes:
-            total = across(b, total, combine)
+
+    def left(places: list[Place]) -> list[Place]:
         if v.attributes["keepdims"]:
-            out = [places.get(i, ONE) for i in range(len(x.shape))]
-        else:
-            out = [places[i] for i in kept]
+            return [p if i in kept else ONE for i, p in enumerate(places)]
+        return [places[i] for i in kept]
+
+    def touch(dry: Elements, places: list[Place]) -> None:
+        dry.bind(v, left(places), dry.at(x, places))
+        dry.finish(left(places))
+
+    nest = explored(e, x.shape, touch)
+    with nest.loops(e, kept) as values:
+        start = splat(b, constant(_identity(v), type_of(v.dtype)), nest.lanes)
+        (total,) = _inner(e, v, nest, nest.order(axes), values, [start])
+        if nest.vector and nest.vector[0] in axes:
+            total, e.tail = across(b, total, _combine(e, v)), None
+        ones = {(a, i): index(0) for a in axes for i in range(len(nest.sizes[a]))}
+        out = left([nest.place(b, a, ones | values) for a in range(len(x.shape))])
         e.known.clear()
         e.bind(v, out, total)
         e.finish(out)
@@ -244,39 +220,29 @@ def _best_of_line(e: Elements, v: Value, line: list[list[Place]]) -> Any:
 
 def _inner(
     e: Elements,
-    x: Value,
     v: Value,
-    axes: list[int],
-    places: dict[int, Place],
+    nest: Nest,
+    digits: list[At],
+    values: dict[At, Any],
     carried: list[Any],
-    wide: int,
-    combine: Callable[[Any, Any], Any],
 ) -> list[Any]:
     """The loops over the axes that are summed, one inside the other."""
-    b, last = e.b, len(x.shape) - 1
-    if axes:
-        axis, step = axes[0], wide if axes[0] == last else 1
+    b, x = e.b, v.operands[0]
+    if digits:
+        at, *rest = digits
 
-        def body(i: Any, values: list[Any]) -> list[Any]:
-            inner = places | {axis: Place(i, step)}
-            return _inner(e, x, v, axes[1:], inner, values, wide, combine)
+        def body(i: Any, sums: list[Any]) -> list[Any]:
+            nest.start_vector(e, at, i)
+            return _inner(e, v, nest, rest, values | {at: i}, sums)
 
-        return accumulate(b, x.shape[axis], step, carried, body)
+        return accumulate(b, nest.size(at), nest.step(at), carried, body)
     e.known.clear()
-    value = splat(b, converted(b, e.at(x, _listed(places)), x.dtype, v.dtype), wide)
-    if wide > 1 and last in v.attributes["axis"] and x.shape[last] % wide:
-        value = _masked(b, value, places[last], x.shape[last], carried[0], v)
-    return [combine(carried[0], value)]
-
-
-def _listed(places: dict[int, Place]) -> list[Place]:
-    return [places[i] for i in sorted(places)]
-
-
-def _masked(b: Any, value: Any, place: Place, length: int, like: Any, v: Value) -> Any:
-    """The padding of the last vector of a row replaced by what changes nothing."""
-    inside = below(b, place.first, length, lanes(like))
-    return b.select(inside, value, constant(_identity(v), value.type))
+    places = [nest.place(b, axis, values) for axis in range(len(x.shape))]
+    value = splat(b, converted(b, e.at(x, places), x.dtype, v.dtype), nest.lanes)
+    if e.tail and nest.vector and nest.vector[0] in v.attributes["axis"]:
+        # What the last vector has too much, replaced by what changes nothing.
+        value = b.select(e.tail.mask(b), value, constant(_identity(v), value.type))
+    return [_combine(e, v)(carried[0], value)]
 
 
 def _alone(emit: Callable[[Elements, Kernel], None]) -> Callable[[Elements, Kernel], None]:
@@ -292,11 +258,10 @@ def _alone(emit: Callable[[Elements, Kernel], None]) -> Callable[[Elements, Kern
 KERNELS: dict[str, Callable[[Elements, Kernel], None]] = {
     "loop": _loop,
     "reduce": _reduce,
-    "argmax": _alone(argmax_kernel),
+    "argmax": argmax_kernel,
     "draw": draw_kernel,
-    "join": _alone(join_kernel),
+    "join": join_kernel,
     "scatter": _alone(scatter_kernel),
-    "batched": _alone(batched_kernel),
     "visits": visits_kernel,
     "rows": _rows,
 }

@@ -8,51 +8,39 @@ from typing import Any
 import numpy as np
 
 from tarograd.compiler.llvm.words import I64, Place, index
+from tarograd.compiler.placing import Key, spelled_out
 from tarograd.compiler.program import Value
 from tarograd.ops.shape import ARRAY
 
-
-def is_rows(v: Value) -> bool:
-    """Whether an index gathers rows: one array of whole numbers for the first axis."""
-    return v.attributes["key"] == (ARRAY,) and len(v.operands[1].shape) == 1
+ANYWHERE = 2**20  # elements from one that an index array names to the next: far, as far as known
 
 
-def spelled_out(key: tuple[Any, ...], axes: int) -> list[Any]:
-    """The key with as many slices in place of the Ellipsis as there are axes left.
-
-    Example:
-        >>> spelled_out((..., None, 0), 3)
-        [slice(None, None, None), slice(None, None, None), None, 0]
-    """
-    taken = sum(part is not None and part is not Ellipsis for part in key)
-    rest = [slice(None)] * (axes - taken)
-    parts: list[Any] = []
-    for part in key:
-        parts.extend(rest if part is Ellipsis else [part])
-    return parts if any(part is Ellipsis for part in key) else parts + rest
+def of_arrays_in(key: Key, arrays: Sequence[Value], axes: int) -> tuple[int, int]:
+    """Where the axes of the index arrays begin in the result, and how many they are."""
+    parts, wide = spelled_out(key, axes), np.broadcast_shapes(*(x.shape for x in arrays))
+    fancy = [i for i, p in enumerate(parts) if arrays and (p is ARRAY or isinstance(p, int))]
+    together = not fancy or fancy[-1] - fancy[0] + 1 == len(fancy)
+    plain = [i for i, p in enumerate(parts) if p is None or isinstance(p, slice)]
+    # In front, if the arrays are not together in the key.
+    return (sum(i < fancy[0] for i in plain) if fancy and together else 0), len(wide)
 
 
 def located(
-    e: Any, v: Value, arrays: Sequence[Value], dims: Sequence[int], places: Sequence[Place]
+    e: Any, key: Key, arrays: Sequence[Value], dims: Sequence[int], places: Sequence[Place]
 ) -> list[Place]:
     """The place in an array of shape `dims` of what stands at `places` of its part.
 
     Args:
         e: the Elements that are being emitted.
-        v: an index, or a scatter: what has the key.
+        key: of an index or a scatter.
         arrays: the index arrays in the key.
         dims: the shape of the array that is indexed.
         places: in the result of the index.
     """
-    parts = spelled_out(v.attributes["key"], len(dims))
-    wide = np.broadcast_shapes(*(x.shape for x in arrays))
-    fancy = [i for i, p in enumerate(parts) if arrays and (p is ARRAY or isinstance(p, int))]
-    together = not fancy or fancy[-1] - fancy[0] + 1 == len(fancy)
-    plain = [i for i, p in enumerate(parts) if p is None or isinstance(p, slice)]
-    # Where the axes of the index arrays come in the result: in front, if they are not together.
-    first = sum(i < fancy[0] for i in plain) if fancy and together else 0
-    of_arrays = list(places[first : first + len(wide)])
-    rest = iter([*places[:first], *places[first + len(wide) :]])
+    parts = spelled_out(key, len(dims))
+    first, wide = of_arrays_in(key, arrays, len(dims))
+    of_arrays = list(places[first : first + wide])
+    rest = iter([*places[:first], *places[first + wide :]])
     given, found = iter(arrays), list[Place]()
     for part in parts:
         if part is None:
@@ -60,7 +48,9 @@ def located(
             continue
         n = dims[len(found)]
         if part is ARRAY:
-            found.append(Place(_row(e, next(given), of_arrays, n)))
+            digits = tuple(d for p in of_arrays for d in p.digits)
+            row = _row(e, next(given), of_arrays, n)
+            found.append(Place(row, digits=digits, scale=ANYWHERE, whole=False))
         elif isinstance(part, slice):
             found.append(_along(e, part, n, next(rest)))
         else:
@@ -70,8 +60,11 @@ def located(
 
 def _along(e: Any, part: slice, n: int, place: Place) -> Place:
     start, _, step = part.indices(n)
-    stepped = place.first if step == 1 else e.b.mul(place.first, index(step))
-    return Place(e.b.add(stepped, index(start)) if start else stepped)
+    if len(range(n)[part]) == n and step == 1:
+        return place
+    first = place.first if step == 1 else e.b.mul(place.first, index(step))
+    first = e.b.add(first, index(start)) if start else first
+    return place._replace(first=first, scale=place.scale * step, whole=False)
 
 
 def _row(e: Any, rows: Value, places: list[Place], n: int) -> Any:
@@ -85,8 +78,6 @@ def _row(e: Any, rows: Value, places: list[Place], n: int) -> Any:
     row = e.at(rows, own)
     if row.type.width < 64:
         row = b.sext(row, I64) if rows.dtype.kind == "i" else b.zext(row, I64)
-    if rows.dtype.kind == "u" and np.iinfo(rows.dtype).max < n:
-        return row
     last = index(n - 1)
     row = b.select(b.icmp_signed("<", row, index(0)), b.add(row, index(n)), row)
     return b.select(b.icmp_unsigned("<", row, last), row, last)

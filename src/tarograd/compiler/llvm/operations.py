@@ -17,6 +17,7 @@ from tarograd.graph import Primitive
 from tarograd.ops import arithmetic, elementwise
 
 Emit = Callable[[Any, Value, list[Any]], Any]
+WHOLE = range(1, 9)  # powers that are products; of more factors too much would be rounded
 COMPARISONS = {
     elementwise.greater: ">",
     elementwise.greater_equal: ">=",
@@ -163,9 +164,21 @@ def _not(b: Any, v: Value, x: list[Any]) -> Any:
 
 
 def _power(b: Any, v: Value, x: list[Any]) -> Any:
+    """A whole power by multiplying, a root and a reciprocal as NumPy does them; else by a call."""
     if v.dtype.kind != "f":
         raise Untraceable(f"power of {v.dtype}")
-    return call(b, "pow", *x)
+    base, exponent = x[0], v.inputs[1]
+    if exponent == 0.5:
+        return call(b, "sqrt", base)
+    if exponent == -1:
+        return b.fdiv(constant(1.0, base.type), base)
+    if not isinstance(exponent, int | float) or exponent not in WHOLE:
+        return call(b, "pow", *x)
+    y = None
+    for digit in f"{int(exponent):b}":  # from the left: squared, and times x for a 1
+        y = y and b.fmul(y, y)
+        y = (b.fmul(y, base) if y else base) if digit == "1" else y
+    return y
 
 
 EMITTERS: dict[Primitive, Emit] = {
@@ -181,8 +194,8 @@ EMITTERS: dict[Primitive, Emit] = {
     elementwise.log1p: _float(functions.log1p),
     elementwise.tanh: _float(functions.tanh),
     elementwise.sigmoid: _float(functions.sigmoid),
-    elementwise.sin: _float(lambda b, x: call(b, "sin", x)),
-    elementwise.cos: _float(lambda b, x: call(b, "cos", x)),
+    elementwise.sin: _float(functions.sin),
+    elementwise.cos: _float(functions.cos),
     elementwise.sqrt: _float(lambda b, x: call(b, "sqrt", x)),
     elementwise.absolute: _float(lambda b, x: call(b, "fabs", x)),
     elementwise.sign: _float(functions.sign),

@@ -7,16 +7,19 @@ What the kernel computes of the product (bias, ReLU, update) follows before anyt
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from tarograd.compiler.layout import lanes_of
 from tarograd.compiler.llvm import text as ir
-from tarograd.compiler.llvm.elements import Elements, Place
+from tarograd.compiler.llvm.elements import Elements, Place, tail_of
+from tarograd.compiler.llvm.nest import At, Nest, explored
 from tarograd.compiler.llvm.turn import Lines, turn
 from tarograd.compiler.llvm.words import (
     I64,
+    Digit,
     Sums,
     accumulate,
     constant,
@@ -38,17 +41,16 @@ LONG = 64  # terms of a sum: while these are added, other things can be fetched
 ABREAST = range(4, 8)  # vectors side by side: enough that none waits for the one before it
 WORTH_TURNING = 32  # terms of a sum: while these are added, the time is won in which it is turned
 LARGE = 2**18  # bytes: a matrix that does not stay in the second cache beside others
-# Reads the element k, n of B, or as many as a vector has: (first k, first n, lanes).
-Reader = Callable[[Any, Any, int], Any]
 
 
 def product_kernel(e: Elements, kernel: Kernel, target: Any) -> None:
     """C = A B and what follows, tile by tile; the last row and column of tiles are smaller."""
     v = kernel.values[0]
-    rows, columns = v.shape
+    rows, columns = v.shape[-2:]
     if 0 in v.shape:
         return
     e.often = True
+    nest = _counted(e, v)
     wide = min(lanes_of(columns, e.plan.widest), target.bits // 8 // v.dtype.itemsize)
     if columns < wide and _suits_upright(e, v, columns % (wide // 2), wide // 2):
         wide //= 2  # of 10 columns, 8 as one vector and 2 upright take less time than 16 lanes
@@ -57,12 +59,12 @@ def product_kernel(e: Elements, kernel: Kernel, target: Any) -> None:
         rest = _upright(e, v, wide, tail)
         for first, height, bands in _bands(rest, _even(rest, target.tile_rows(1))):
             band = rows - rest + first, height, bands
-            _tiles(e, kernel, band, (columns - tail, [lanes_of(tail, wide)], 1))
+            _tiles(e, kernel, nest, band, (columns - tail, [lanes_of(tail, wide)], 1))
         columns -= tail
     for left, vectors, parts in _parts(columns, wide, target.tile_vectors):
         most = v.attributes.get("height") or _even(rows, target.tile_rows(len(vectors)))
         for top, height, bands in _bands(rows, most):
-            _tiles(e, kernel, (top, height, bands), (left, vectors, parts))
+            _tiles(e, kernel, nest, (top, height, bands), (left, vectors, parts))
 
 
 def _even(total: int, most: int) -> int:
@@ -114,8 +116,9 @@ def _parts(columns: int, wide: int, most: int) -> list[tuple[int, list[int], int
 
 def _suits_upright(e: Elements, v: Value, tail: int, wide: int) -> bool:
     """Whether a last vector would be mostly empty, and the columns of A lie in memory as rows."""
-    a, _, *visits = v.operands
+    a, c, *visits = v.operands
     turned = a.is_op(shape.transpose) and tuple(a.attributes["axes"]) == (1, 0)
+    turned = turned and id(c) in e.plan.buffers
     if not turned or id(a) in e.plan.buffers or id(a.operands[0]) not in e.plan.buffers:
         return False
     fits = v.shape[0] >= ABREAST[0] * wide and a.shape[1] >= WORTH_TURNING
@@ -127,7 +130,7 @@ def _upright(e: Elements, v: Value, wide: int, tail: int) -> int:
     b, (a, c), (rows, columns) = e.b, v.operands, v.shape
     abreast = min(ABREAST, key=lambda n: rows % (n * wide))
     left = columns - tail
-    read_b, kind, lanes = reader(e, c), type_of(v.dtype), lanes_of(tail, wide)
+    kind, lanes = type_of(v.dtype), lanes_of(tail, wide)
     upright, level = (on_the_stack(b, kind, abreast * wide * lanes) for _ in range(2))
     with e.share.over(b, rows // (abreast * wide)) as number:
         first = b.mul(number, index(abreast * wide))
@@ -135,7 +138,9 @@ def _upright(e: Elements, v: Value, wide: int, tail: int) -> int:
         def body(k: Any, sums: list[Any]) -> list[Any]:
             places = [Place(b.add(first, index(t * wide)), wide) for t in range(abreast)]
             found = [e.load(a.operands[0], [Place(k), place]) for place in places]
-            ones = [splat(b, read_b(k, index(left + j), 1), wide) for j in range(tail)]
+            ones = [
+                splat(b, e.load(c, [Place(k), Place(index(left + j))]), wide) for j in range(tail)
+            ]
             terms = ((x, one) for x in found for one in ones)
             return [fma(b, x, one, total) for (x, one), total in zip(terms, sums, strict=True)]
 
@@ -150,11 +155,10 @@ def _upright(e: Elements, v: Value, wide: int, tail: int) -> int:
             to, given = (Lines(end, index(wide)) for end in ends)
             turn(b, to, given, kind, lanes, wide)
         with loop(b, abreast * wide) as r:
-            places = [Place(b.add(first, r)), Place(index(left), lanes)]
+            places = [Place(b.add(first, r)), _column(v, index(left), lanes)]
             place = b.gep(level, [b.mul(r, index(lanes))], source_etype=kind)
             e.known.clear()
-            e.bind(v, places, e.read(v, place, lanes))
-            e.finish(places)
+            _finish_vector(e, v, places, e.read(v, place, lanes))
     return rows % (abreast * wide)
 
 
@@ -163,13 +167,15 @@ class Tile:
     """The part of C that is summed in registers.
 
     Attributes:
-        rows: the numbers of its rows, one after the other.
+        stack: where it is in a stack of matrices.
+        rows: its rows, one after the other.
         columns: its vectors in each row.
         band: the number of tiles above it in the same columns.
         bands: how many there are above each other.
     """
 
-    rows: list[Any]
+    stack: list[Place]
+    rows: list[Place]
     columns: list[Place]
     band: Any
     bands: int
@@ -180,9 +186,32 @@ class Tile:
         return sum(n.lanes for n in self.columns)
 
 
+def _counted(e: Elements, v: Value) -> Nest:
+    """How the stack, the rows, the terms of a sum and the columns are counted to read A and B."""
+    a, c = v.operands[:2]
+
+    def touch(dry: Elements, places: list[Place]) -> None:
+        *stack, row, k, column = places
+        dry.at(a, [*stack, row, k])
+        dry.at(c, [*stack, k, column])
+
+    dims = [*v.shape[:-1], a.shape[-1], v.shape[-1]]
+    if not _is_reshaped(e, a) and not _is_reshaped(e, c):
+        return Nest([[n] for n in dims], None, 1)
+    return explored(e, dims, touch, free=[])
+
+
+def _is_reshaped(e: Elements, v: Value) -> bool:
+    """Whether an array is read in another shape."""
+    while id(v) not in e.plan.buffers and not v.is_op(shape.reshape) and len(v.operands) == 1:
+        v = v.operands[0]
+    return id(v) not in e.plan.buffers
+
+
 def _tiles(
     e: Elements,
     kernel: Kernel,
+    nest: Nest,
     band: tuple[int, int, int],
     part: tuple[int, list[int], int],
 ) -> None:
@@ -190,20 +219,23 @@ def _tiles(
     b, v = e.b, kernel.values[0]
     (top, height, bands), (left, vectors, parts) = band, part
     a, c, *visits = v.operands
-    read_a, read_b = reader(e, a), reader(e, c)
-    with e.share.over(b, parts * bands) as number:
+    rank = len(v.shape)
+    with e.share.over(b, prod(v.shape[:-2]) * parts * bands) as number:
+        number, stack = _in_stack(e, nest, number, v.shape[:-2], parts * bands)
         i = number if parts == 1 else b.urem(number, index(bands))
         j = index(0) if parts == 1 else b.mul(b.udiv(number, index(bands)), index(sum(vectors)))
-        rows = [_after(b, b.mul(i, index(height)), top + r) for r in range(height)]
+        numbers = [_after(b, b.mul(i, index(height)), top + r) for r in range(height)]
+        rows = [nest.place(b, rank - 2, nest.counted(b, rank - 2, n)) for n in numbers]
         starts = [left + sum(vectors[:n]) for n in range(len(vectors))]
-        columns = [Place(_after(b, j, n), w) for n, w in zip(starts, vectors, strict=True)]
-        tile = Tile(rows, columns, i, bands)
+        columns = [_column(v, _after(b, j, n), w) for n, w in zip(starts, vectors, strict=True)]
+        tile = Tile(stack, rows, columns, i, bands)
 
-        def body(k: Any, sums: list[Any]) -> list[Any]:
-            across = [splat(b, read_b(k, n.first, n.lanes), n.lanes) for n in columns]
+        def body(k: Place, sums: list[Any]) -> list[Any]:
+            e.known.clear()
+            across = [_vector(e, c, [*stack, k, n]) for n in columns]
             following, rest = [], iter(sums)
             for row in rows:
-                one = read_a(row, k, 1)
+                one = e.at(a, [*stack, row, k])
                 for n, values in zip(columns, across, strict=True):
                     following.append(fma(b, splat(b, one, n.lanes), values, next(rest)))
             return following
@@ -211,10 +243,55 @@ def _tiles(
         zeros = [splat(b, constant(0.0, type_of(v.dtype)), n.lanes) for n in columns] * height
         if visits:
             at = _after(b, i, top // v.attributes["height"])
-            sums = _visited(e, visits[0], at, zeros, body)
+            sums = _visited(e, visits[0], at, zeros, lambda k, x: body(Place(k), x))
+        elif len(nest.sizes[rank - 1]) > 1:
+            sums = _over_digits(e, nest, rank - 1, nest.order([rank - 1]), {}, zeros, body)
         else:
-            sums = _summed(e, kernel, tile, zeros, body)
+            sums = _summed(e, kernel, tile, zeros, lambda k, x: body(Place(k), x))
         _finish(e, v, tile, sums)
+
+
+def _in_stack(
+    e: Elements, nest: Nest, number: Any, dims: Sequence[int], tiles: int
+) -> tuple[Any, list[Place]]:
+    """The number of a tile in its matrix, and the place of the matrix in the stack."""
+    b, places = e.b, list[Place]()
+    if not dims:
+        return number, places
+    matrix = b.udiv(number, index(tiles))
+    for axis in reversed(range(len(dims))):
+        n = index(dims[axis])
+        places.insert(0, nest.place(b, axis, nest.counted(b, axis, b.urem(matrix, n))))
+        matrix = b.udiv(matrix, n)
+    return b.urem(number, index(tiles)), places
+
+
+def _vector(e: Elements, c: Value, places: list[Place]) -> Any:
+    """A vector of a row of B."""
+    e.tail = tail_of(c.shape[-1], places[-1].first, places[-1].lanes)
+    found = splat(e.b, e.at(c, places), places[-1].lanes)
+    e.tail = None
+    return found
+
+
+def _over_digits(
+    e: Elements,
+    nest: Nest,
+    axis: int,
+    left: Sequence[At],
+    values: dict[At, Any],
+    sums: list[Any],
+    body: Callable[[Place, list[Any]], list[Any]],
+) -> list[Any]:
+    """The sum over all k, where these are counted by several loops."""
+    if not left:
+        return body(nest.place(e.b, axis, values), sums)
+    at, *rest = left
+
+    def inner(i: Any, sums: list[Any]) -> list[Any]:
+        return _over_digits(e, nest, axis, rest, values | {at: i}, sums, body)
+
+    return accumulate(e.b, nest.size(at), 1, sums, inner)
 
 
 def _summed(e: Elements, kernel: Kernel, tile: Tile, start: list[Any], body: Sums) -> list[Any]:
@@ -222,7 +299,7 @@ def _summed(e: Elements, kernel: Kernel, tile: Tile, start: list[Any], body: Sum
 
     There are a few more parts than rows: the last ones fetch for the tile below.
     """
-    b, terms = e.b, kernel.values[0].operands[0].shape[1]
+    b, terms = e.b, kernel.values[0].operands[0].shape[-1]
     if terms < LONG:
         return accumulate(b, terms, 1, start, body)
     part = _even(terms, terms // len(tile.rows))
@@ -246,14 +323,17 @@ def _fetch_what_follows(e: Elements, kernel: Kernel, tile: Tile, r: Any) -> None
     arrays = {plan.buffers[id(x)]: x for x in read if id(x) in plan.buffers} | written
     for buffer, x in arrays.items():
         for n in tile.columns:
-            address = e.pointer(x, [e.b.add(tile.rows[0], r), n.first])
+            place = [p.first for p in tile.stack]
+            address = e.pointer(x, [*place, e.b.add(tile.rows[0].first, r), n.first])
             prefetch(e.b, address, cache=1, writing=buffer in written)
 
 
 def _fetch_next_part(e: Elements, kernel: Kernel, tile: Tile, r: Any) -> None:
     """A share of the next columns of B, if B is large: all tiles above each other fetch them."""
     b, c = e.b, kernel.values[0].operands[1]
-    terms, columns = c.shape
+    terms, columns = c.shape[-2:]
+    if tile.stack or id(c) not in e.plan.buffers:
+        return
     if terms * columns * c.dtype.itemsize <= LARGE or columns <= tile.width or tile.bands == 1:
         return
     shares = tile.bands * len(tile.rows)
@@ -271,8 +351,20 @@ def _finish(e: Elements, v: Value, tile: Tile, sums: list[Any]) -> None:
     rest = iter(sums)
     for row in tile.rows:
         for n in tile.columns:
-            e.bind(v, [Place(row), n], next(rest))
-            e.finish([Place(row), n])
+            _finish_vector(e, v, [*tile.stack, row, n], next(rest))
+
+
+def _finish_vector(e: Elements, v: Value, places: list[Place], element: Any) -> None:
+    """What follows the product, of one vector of it."""
+    e.tail = tail_of(v.shape[-1], places[-1].first, places[-1].lanes)
+    e.bind(v, places, element)
+    e.finish(places)
+    e.tail = None
+
+
+def _column(v: Value, first: Any, lanes: int) -> Place:
+    """The place of some columns."""
+    return Place(first, lanes, (Digit(first, v.shape[-1], lanes),))
 
 
 def _visited(
@@ -299,14 +391,3 @@ def _after(b: Any, i: Any, n: int) -> Any:
     if isinstance(i, ir.Constant):
         return index(int(i.constant) + n)
     return b.add(i, index(n)) if n else i
-
-
-def reader(e: Elements, v: Value) -> Reader:
-    """Reads a matrix that may be turned over, if it is not an array itself."""
-    if id(v) in e.plan.buffers:
-        return lambda i, j, wide: e.load(v, [Place(i), Place(j, wide)])
-    if v.is_op(shape.index):  # a table
-        return lambda i, j, wide: e.at(v, [Place(i), Place(j, wide)])
-    inner = reader(e, v.operands[0])
-    axes = tuple(v.attributes["axes"])
-    return inner if axes == (0, 1) else lambda i, j, wide: inner(j, i, wide)

@@ -166,7 +166,7 @@ def nanoseconds(kernel: Kernel) -> float:
     """About how long a kernel takes."""
     first, *rest = kernel.values
     if kernel.kind == "matmul":
-        return OF_OPERATION * prod(first.shape) * 2 * first.operands[0].shape[1]
+        return OF_OPERATION * prod(first.shape) * 2 * first.operands[0].shape[-1]
     size = max([prod(kernel.shape), *(prod(x.shape) for x in first.operands[:1])])
     if kernel.kind in OF_ELEMENT:
         return OF_ELEMENT[kernel.kind] * size + FAST * prod(kernel.shape) * len(rest)

@@ -19,11 +19,55 @@ Sums = Callable[[Any, list[Any]], list[Any]]
 FLOATS = {np.dtype(np.float32): ir.FLOAT, np.dtype(np.float64): ir.DOUBLE}
 
 
+class Digit(NamedTuple):
+    """One of the numbers of which an index is made, as 47 is of 4 and 7: from 0 to below `size`.
+
+    Attributes:
+        value: the number, or the first of as many as a vector has.
+        size: what it is below.
+        lanes: of the vector.
+        of: the place whose number it is, if that counts something else than 0, 1, 2 and so on.
+    """
+
+    value: Any
+    size: int
+    lanes: int = 1
+    of: Place | None = None
+
+
 class Place(NamedTuple):
-    """An index along one axis: of one element, or of the first of as many as a vector has."""
+    """An index along one axis: of one element, or of the first of as many as a vector has.
+
+    Attributes:
+        first: the number.
+        lanes: how many elements there are.
+        digits: what the number is made of, if that is known, the one that changes fastest last.
+        scale: what the number made of the digits was multiplied with, before something was added.
+        whole: whether it is nothing but its digits: neither multiplied nor added to.
+    """
 
     first: Any
     lanes: int = 1
+    digits: tuple[Digit, ...] = ()
+    scale: int = 1
+    whole: bool = True
+
+    @property
+    def step(self) -> int:
+        """From one lane to the next."""
+        if self.lanes == 1:
+            return 1
+        for digit, unit in self.units():
+            if digit.lanes > 1:
+                return unit * (digit.of.step if digit.of else 1)
+        return self.scale
+
+    def units(self) -> Iterator[tuple[Digit, int]]:
+        """Each digit, and how much 1 of it is."""
+        unit = self.scale
+        for digit in reversed(self.digits):
+            yield digit, unit
+            unit *= digit.size
 
 
 def type_of(dtype: np.dtype[Any]) -> Any:
@@ -92,6 +136,29 @@ def below(b: Any, first: Any, length: int, n: int) -> Any:
     """Which of the n indices from `first` on are below `length`."""
     places = b.add(splat(b, first, n), counted(I64, n))
     return b.icmp_unsigned("<", places, constant(length, places.type))
+
+
+def assembled(b: Any, digits: Sequence[Digit]) -> Place:
+    """The number made of its digits."""
+    long = [d for d in digits if d.size > 1]
+    if len(long) == 1 and long[0].of:
+        return long[0].of
+    first = long[0].value if long else index(0)
+    for d in long[1:]:
+        first = b.add(b.mul(first, index(d.size)), d.value)
+    return Place(first, max([d.lanes for d in long], default=1), tuple(long))
+
+
+def masked(b: Any, name: str, kind: Any, pointers: Any, *rest: Any, align: int) -> Any:
+    """Read or write only the lanes of a mask: LLVM's masked load, store, gather or scatter."""
+    many, one = kind.count, f"{'f' if kind.element in FLOATS.values() else 'i'}{kind.element.width}"
+    place = f"v{many}p0" if lanes(pointers) > 1 else "p0"
+    writing = name in ("store", "scatter")
+    given = [*rest[:-1], pointers] if writing else [pointers]
+    given += [ir.Constant(I32, align), rest[-1]]
+    given += [] if writing else [constant(0, kind)]
+    result = ir.VOID if writing else kind
+    return b.call_known(f"llvm.masked.{name}.v{many}{one}.{place}", result, given)
 
 
 def prefetch(b: Any, address: Any, cache: int, writing: bool = False) -> None:
