@@ -364,6 +364,54 @@ def test_a_parameter_may_be_made_at_the_first_call() -> None:
     np.testing.assert_array_equal(f(np.ones(3)), [5, 5, 5])
 
 
+def test_what_changes_from_call_to_call_is_told() -> None:
+    layer = Own()
+    f = tg.compile(lambda x: layer(x))
+
+    def called(lr: float) -> float:
+        layer.lr = lr
+        return float(f(1.0))
+
+    with pytest.warns(UserWarning, match="anew 20 times, now since 'lr' has changed: give as an"):
+        found = [called(lr) for lr in np.arange(25.0)]
+    assert found == list(4 * np.arange(25.0))
+
+
+class Stored:
+    """A descriptor that keeps its value under another name."""
+
+    def __get__(self, owner: Any, kind: Any = None) -> Any:
+        return vars(owner)["kept"]
+
+    def __set__(self, owner: Any, value: Any) -> None:
+        vars(owner)["kept"] = value
+
+
+class Kind(type):
+    scale = 2.0
+
+
+class Named(dict[str, float], metaclass=Kind):
+    """A dict with attributes, of a class with attributes."""
+
+    stored = Stored()
+
+
+def test_descriptors_metaclasses_and_attributes_of_dicts_may_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    named = Named(key=2.0)
+    named.stored = named.own = 2.0  # type: ignore[attr-defined]  # any attribute
+    changes: list[tuple[Callable[[Any], Any], Callable[[], object]]] = [
+        (lambda x: x * named.stored, lambda: setattr(named, "stored", 3.0)),
+        (lambda x: x * named.own, lambda: setattr(named, "own", 3.0)),  # type: ignore[attr-defined]  # the same
+        (lambda x: x * named["key"], lambda: named.update(key=3.0)),
+        (lambda x: x * Named.scale, lambda: monkeypatch.setattr(Kind, "scale", 3.0)),
+    ]
+    for f, change in changes:
+        assert _changed(f, change) == (3, 3)
+
+
 def test_the_step_around_a_call_is_no_reason_to_trace_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     traced, layer = _traced(monkeypatch), tg.nn.Dropout(0.5)
     f = tg.compile(lambda x: x * 2)

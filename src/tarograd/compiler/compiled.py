@@ -23,6 +23,7 @@ from tarograd.tensor import Tensor
 
 _TRACING = threading.RLock()  # the Parameters are traced ones meanwhile
 TRACES = 4  # of one function, until all Tensors that it uses are known
+MANY = 20  # times of compiling anew after which it is told
 STATIC = (str, bytes, bool, type(None), type)
 
 
@@ -39,6 +40,7 @@ class Compiled:
     def __init__(self, function: Callable[..., Any]) -> None:
         check(function)
         self._surroundings: Surroundings  # is found at the first call
+        self._changes = 0  # of what is around it
         self._classes: list[type] = []  # that it was given, as by @classmethod
         self.function = self.__wrapped__ = function
         self._signature = inspect.signature(function)
@@ -83,8 +85,8 @@ class Compiled:
                 for k, x in bound.items()
             ),
         )
-        if self._known and self._surroundings.changed() is not None:
-            self._known.clear()
+        if self._known and (name := self._surroundings.changed()) is not None:
+            self._anew(name)
         version = self._known.get(signature)
         if version is None:
             version = self._known[signature] = self._traced(structure, bound, arrays)
@@ -226,6 +228,17 @@ class Compiled:
             message = f"{self.__name__} runs as NumPy, not as machine code: {version.why}"
             warnings.warn(message, stacklevel=4)
         return version
+
+    def _anew(self, name: str) -> None:
+        """Forget what was compiled, since something of this name has changed."""
+        self._known.clear()
+        self._changes += 1
+        if self._changes == MANY:
+            message = (
+                f"{self.__name__} was compiled anew {MANY} times, now since {name!r} has changed: "
+                "give as an argument what changes from call to call"
+            )
+            warnings.warn(message, stacklevel=3)
 
     def _look(self, classes: Iterable[type]) -> None:
         """See what is around the function, if that is not known: some may be defined after it."""

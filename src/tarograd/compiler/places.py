@@ -94,7 +94,7 @@ class Attributes:
 
     def look(self) -> dict[Any, Any]:
         """What is there, by keys."""
-        found = {k: getattr(self.owner, k, MISSING) for k in self.keys}
+        found = {k: _got(self.owner, k) for k in self.keys}
         return {k: x for k, x in found.items() if x is not MISSING}
 
     def put(self, old: Mapping[Any, Any]) -> None:
@@ -117,6 +117,13 @@ class Attributes:
 
 
 Place = Entries | Items | Attributes
+
+
+def _got(owner: Any, key: str) -> Any:
+    try:
+        return getattr(owner, key)
+    except (AttributeError, LookupError):  # as a descriptor of one's own may raise
+        return MISSING
 
 
 def same(a: Any, b: Any) -> bool:

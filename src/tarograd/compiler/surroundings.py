@@ -36,6 +36,7 @@ from tarograd.tensor import Parameter, Tensor
 
 LONGEST = 1000  # items of a list or dict that is looked through
 MOST = 20_000  # items of all of them together
+CONTAINERS = (list, tuple, dict, set, frozenset, deque)
 DICE = (np.random.Generator, np.random.RandomState, random.Random)
 # Where the functions of `random` and the old ones of NumPy draw from.
 DEFAULT_DICE: tuple[Any, ...] = (random._inst, np.random.mtrand._rand)
@@ -179,7 +180,9 @@ class Surroundings:
                 self._entries(name, vars(value), self._used & vars(value).keys())
         elif isinstance(value, type):
             self._class(value, (*UNNAMED, *MAKING))
-        elif not self._called(name, value) and not self._container(name, value):
+            self._class(type(value), UNNAMED)
+        elif not self._called(name, value):
+            self._container(name, value)
             self._object(name, value)
 
     def _called(self, name: str, value: Any) -> bool:
@@ -224,24 +227,24 @@ class Surroundings:
                 place.keys.add(key)
                 self._queue.append((key, owner[key]))
 
-    def _container(self, name: str, value: Any) -> bool:
-        """Whether it is a list or dict or the like; what is in it is visited."""
-        if not isinstance(value, list | tuple | dict | set | frozenset | deque):
-            return False
-        if len(value) <= min(LONGEST, self._room):
-            self._room -= len(value)
-            pairs = value.items() if isinstance(value, dict) else enumerate(value)
-            joint = "_" if isinstance(value, dict) else ""
-            self._queue.extend((f"{name}{joint}{key}", x) for key, x in pairs)
-            if isinstance(value, dict):
-                self._places[id(value)] = Entries(name, value, whole=True)
-            elif isinstance(value, list | set | deque):
-                self._places[id(value)] = Items(name, value)
-        return True
+    def _container(self, name: str, value: Any) -> None:
+        """What is in a list or dict or the like."""
+        if not isinstance(value, CONTAINERS) or len(value) > min(LONGEST, self._room):
+            return
+        self._room -= len(value)
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        joint = "_" if isinstance(value, dict) else ""
+        self._queue.extend((f"{name}{joint}{key}", x) for key, x in pairs)
+        if isinstance(value, dict):
+            self._places[id(value)] = Entries(name, value, whole=True)
+        elif isinstance(value, list | set | deque):
+            self._places[id(value)] = Items(name, value)
 
     def _object(self, name: str, value: Any) -> None:
         """Of an object of one's own only what is named in the code: others may change."""
         kind = type(value)
+        if kind in CONTAINERS:
+            return
         if isinstance(value, Layer):
             for path, parameter in value.named_parameters().items():
                 self._leaf(path, parameter)
@@ -255,9 +258,9 @@ class Surroundings:
             exempt = exempt - {k for k in BY_NAME if k in self._used} | {METHODS}
             keys = [k for k in owner if ours or k in names or _declares(value, k)]
             keys = [k for k in keys if k not in exempt and isinstance(k, str)]
-            self._places[id(value)] = Entries(name, owner, keys, whole=False, exempt=exempt)
+            self._places[id(owner)] = Entries(name, owner, keys, whole=False, exempt=exempt)
             self._queue.extend((key, owner[key]) for key in keys)
-        slots = {k for c in kind.__mro__ for k, x in vars(c).items() if k in names and _slot(x)}
+        slots = {k for c in kind.__mro__ for k, x in vars(c).items() if k in names and _stores(x)}
         if slots and not _library(kind.__module__):
             place = self._places[-id(value)] = Attributes(name, value, slots)
             self._queue.extend(place.look().items())
@@ -271,7 +274,7 @@ class Surroundings:
         names = {*self._used, *_inherited(kind.__mro__), *unnamed}
         for base in reversed(kind.__mro__):
             if not _library(base.__module__):
-                found |= {k: x for k, x in vars(base).items() if k in names and not _slot(x)}
+                found |= {k: x for k, x in vars(base).items() if k in names}
         plain = {k for k, x in found.items() if not hasattr(type(x), "__get__")}
         plain |= {k for k, x in found.items() if isinstance(x, FunctionType | staticmethod)}
         if plain:
@@ -294,8 +297,8 @@ def _known(module: str | None) -> bool:
 @lru_cache(maxsize=1000)
 def _library(module: str | None) -> bool:
     """Whether a module was installed: its code is not followed."""
-    if _known(module):
-        return True
+    if module == "__main__" or _known(module):
+        return module != "__main__"
     found = sys.modules.get(str(module).partition(".")[0])
     places = [getattr(found, "__file__", None), *getattr(found, "__path__", ())]
     parts = {part for place in places if place for part in Path(place).parts}
@@ -316,8 +319,10 @@ def _filled(cell: CellType) -> bool:
         return False
 
 
-def _slot(x: Any) -> bool:
-    return isinstance(x, MemberDescriptorType)
+def _stores(x: Any) -> bool:
+    """Whether it is what gives an attribute its value: of `__slots__`, or a class of one's own."""
+    own = hasattr(type(x), "__get__") and not _library(type(x).__module__)
+    return own or isinstance(x, MemberDescriptorType)
 
 
 def _declares(value: Any, key: str) -> bool:
