@@ -355,11 +355,13 @@ def test_a_parameter_may_be_made_at_the_first_call() -> None:
         def call(self, x: Any) -> Any:
             if self.w is None:
                 self.w = tg.Parameter(np.full(x.shape[-1], 2.0))
-            return x * self.w
+            self.out = x * self.w
+            return self.out
 
     layer = Lazy()
     f = tg.compile(lambda x: layer(x))
     np.testing.assert_array_equal(f(np.ones(3)), [2, 2, 2])
+    assert not hasattr(layer, "out")
     layer.w.value = np.full(3, 5.0)
     np.testing.assert_array_equal(f(np.ones(3)), [5, 5, 5])
 

@@ -220,6 +220,17 @@ class Noisy(tg.nn.Layer):
         return x + self.dice.normal(size=x.shape).astype(np.float32)
 
 
+class Hidden(Counting):
+    """Counts, and uses a Tensor that is not one of its parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._factor = tg.Parameter(np.float32(0.5))
+
+    def call(self, x: Any) -> Any:
+        return super().call(x) * self._factor
+
+
 class Narrow(tg.nn.Layer):
     """Takes nothing but Tensors."""
 
@@ -234,6 +245,7 @@ class Narrow(tg.nn.Layer):
     [
         (Counting, "the network changes 'count' while it computes"),
         (Noisy, "the network draws random numbers with NumPy or Python while it computes"),
+        (Hidden, "the function uses the Tensor without a name of shape ()"),
         (Narrow, "RuntimeError: only Tensors"),
     ],
 )

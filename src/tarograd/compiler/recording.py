@@ -48,22 +48,30 @@ def record(around: Surroundings, run: Callable[[], Recording], name: str) -> Rec
         changes = _changes(around, start)
         if changes:
             _check(around, changes, first, run, name)
-    except Unknown:  # a Parameter may have been made, which is to stay
-        raise
-    except BaseException:
-        around.put(start)
-        around.roll(dice)
+    except BaseException as error:
+        found = (new for _, new in _changes(around, start).values())
+        made = any(_holds(new, Parameter) and not _holds(new) for new in found)
+        if isinstance(error, Unknown) and made:  # at the first call: they are to stay
+            _tidy(around, start)
+        else:
+            around.put(start)
+            around.roll(dice)
         raise
     if changes:
-        kept = [place for place, change in changes.items() if _holds(change[1])]
-        now = around.look()
-        for place, key in kept:
-            now[place].pop(key)
-            if key in start[place]:
-                now[place][key] = start[place][key]
-        around.put(now)
-        around.settle(kept)
+        around.settle(_tidy(around, start))
     return first
+
+
+def _tidy(around: Surroundings, start: Mapping[int, Mapping[Any, Any]]) -> list[tuple[int, Any]]:
+    """Put back where Tensors of a trace have been left; gives these places, with their keys."""
+    kept = [place for place, (_, new) in _changes(around, start).items() if _holds(new)]
+    now = around.look()
+    for place, key in kept:
+        now[place].pop(key)
+        if key in start[place]:
+            now[place][key] = start[place][key]
+    around.put(now)
+    return kept
 
 
 def _undiced(around: Surroundings, run: Callable[[], Recording], name: str) -> Recording:
@@ -96,7 +104,8 @@ def _check(
 ) -> None:
     """Raise if the function is not the same once more, after what it has changed."""
     for place, (old, new) in changes.items():
-        if _holds(new) and not (old is MISSING or old is None or _holds(old, Tensor)):
+        kept = any(not isinstance(x, Parameter) for x in _tensors(old))  # by an earlier call
+        if _holds(new) and not (old is MISSING or old is None or kept):
             raise _stateful(around, place, name)
     start = around.look()
     again = _undiced(around, run, name)
@@ -104,9 +113,9 @@ def _check(
     for place, (old, new) in later.items():
         if not _alike(old, new):
             raise _stateful(around, place, name)
-    kept = [place for place, change in changes.items() if _holds(change[1])]
+    left = [place for place, change in changes.items() if _holds(change[1])]
     texts = [
-        recording.trace.shown([x for place in kept for x in _tensors(made[place][1])])
+        recording.trace.shown([x for place in left for x in _tensors(made[place][1])])
         for recording, made in ((first, changes), (again, {**changes, **later}))
     ]
     if texts[0] != texts[1]:
@@ -126,8 +135,8 @@ def _changes(around: Surroundings, start: Mapping[int, Mapping[Any, Any]]) -> Ch
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
-    """The Tensors in a value that are no Parameters."""
-    if isinstance(value, Tensor) and not isinstance(value, Parameter):
+    """The Tensors in a value."""
+    if isinstance(value, Tensor):
         yield value
     elif isinstance(value, list | tuple | dict):
         for x in value.values() if isinstance(value, dict) else value:
