@@ -168,3 +168,35 @@ def test_what_is_used_twice_over_and_over_is_machine_code(steps: int) -> None:
     slope = tg.compile(lambda a: tg.grad(chained(min(steps, 60))(a).sum(), a))(a)
     if steps >= 20:
         np.testing.assert_allclose(slope, 0.5 / np.sqrt(a), rtol=1e-12)
+
+
+@settings(max_examples=30)
+@given(
+    dims=st.sampled_from([(1000, 700), (300_000,), (3, 100_000), (5000, 3), (64, 3, 50, 50)]),
+    axes=st.sampled_from([None, 0, -1]),
+    bits=st.sampled_from([128, 256, 512]),
+)
+def test_long_sums_are_as_right_as_numpys(
+    dims: tuple[int, ...], axes: int | None, bits: int
+) -> None:
+    x = np.random.default_rng(0).random(dims).astype(np.float32)
+    (y,) = native(trace(lambda x: (x * 1.0).sum(axis=axes), {"x": x}), [x], bits)
+    exact = x.astype(float).sum(axis=axes)
+    terms = x.size // exact.size
+    # A sum of so many in one go would be wrong by about √terms last digits, all to one side more.
+    np.testing.assert_allclose(y, exact, rtol=np.finfo(np.float32).eps * (4 + min(terms, 256) / 8))
+
+
+def test_a_long_product_is_a_sum_of_sums() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.random((7, 100_000)), rng.random((100_000, 9))
+    given = [a.astype(np.float32), b.astype(np.float32)]
+    (y,) = native(trace(lambda a, b: a @ b, dict(zip("ab", given, strict=True))), given)
+    exact = given[0].astype(float) @ given[1].astype(float)
+    np.testing.assert_allclose(y, exact, rtol=2e-6)
+
+
+def test_the_same_number_over_and_over_does_not_drift_away() -> None:
+    x = np.full(10**7, 0.1, np.float32)
+    (y,) = native(trace(lambda x: x.sum(), {"x": x}), [x])
+    assert abs(y / 1e6 - 1) < 1e-6  # one sum for each lane would be wrong by 6e-3

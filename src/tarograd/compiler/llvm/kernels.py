@@ -27,9 +27,9 @@ from tarograd.compiler.llvm.turn import is_turn, read_columns, store_columns, tu
 from tarograd.compiler.llvm.words import (
     I8,
     I64,
-    accumulate,
     across,
     constant,
+    in_parts,
     index,
     splat,
     type_of,
@@ -150,8 +150,7 @@ def _reduce(e: Elements, kernel: Kernel) -> None:
 
     nest = explored(e, x.shape, touch)
     with nest.loops(e, kept) as values:
-        start = splat(b, constant(_identity(v), type_of(v.dtype)), nest.lanes)
-        (total,) = _inner(e, v, nest, nest.order(axes), values, [start])
+        total = _inner(e, v, nest, nest.order(axes), values)
         if nest.vector and nest.vector[0] in axes:
             total, e.tail = across(b, total, _combine(e, v)), None
         ones = {(a, i): index(0) for a in axes for i in range(len(nest.sizes[a]))}
@@ -218,31 +217,31 @@ def _best_of_line(e: Elements, v: Value, line: list[list[Place]]) -> Any:
     return found
 
 
-def _inner(
-    e: Elements,
-    v: Value,
-    nest: Nest,
-    digits: list[At],
-    values: dict[At, Any],
-    carried: list[Any],
-) -> list[Any]:
-    """The loops over the axes that are summed, one inside the other."""
+def _inner(e: Elements, v: Value, nest: Nest, digits: list[At], values: dict[At, Any]) -> Any:
+    """The sum over some axes, one loop inside the other: each is one of the inner one's sums."""
+    if not digits:
+        return _term(e, v, nest, values)
+    b, combine, (at, *rest) = e.b, _combine(e, v), digits
+    nothing = splat(b, constant(_identity(v), type_of(v.dtype)), nest.lanes)
+
+    def body(i: Any, sums: list[Any]) -> list[Any]:
+        nest.start_vector(e, at, i)
+        here = values | {at: i}
+        return [combine(sums[0], _inner(e, v, nest, rest, here))]
+
+    return in_parts(b, nest.size(at), nest.step(at), [nothing], combine, body)[0]
+
+
+def _term(e: Elements, v: Value, nest: Nest, values: dict[At, Any]) -> Any:
+    """What is added."""
     b, x = e.b, v.operands[0]
-    if digits:
-        at, *rest = digits
-
-        def body(i: Any, sums: list[Any]) -> list[Any]:
-            nest.start_vector(e, at, i)
-            return _inner(e, v, nest, rest, values | {at: i}, sums)
-
-        return accumulate(b, nest.size(at), nest.step(at), carried, body)
     e.known.clear()
     places = [nest.place(b, axis, values) for axis in range(len(x.shape))]
     value = splat(b, converted(b, e.at(x, places), x.dtype, v.dtype), nest.lanes)
     if e.tail and nest.vector and nest.vector[0] in v.attributes["axis"]:
         # What the last vector has too much, replaced by what changes nothing.
         value = b.select(e.tail.mask(b), value, constant(_identity(v), value.type))
-    return [_combine(e, v)(carried[0], value)]
+    return value
 
 
 def _alone(emit: Callable[[Elements, Kernel], None]) -> Callable[[Elements, Kernel], None]:

@@ -40,6 +40,7 @@ from tarograd.ops import shape
 LONG = 64  # terms of a sum: while these are added, other things can be fetched
 ABREAST = range(4, 8)  # vectors side by side: enough that none waits for the one before it
 WORTH_TURNING = 32  # terms of a sum: while these are added, the time is won in which it is turned
+VERY_LONG = 1024  # terms of a sum that would be wrong in too many digits in one go
 LARGE = 2**18  # bytes: a matrix that does not stay in the second cache beside others
 
 
@@ -295,20 +296,24 @@ def _over_digits(
 
 
 def _summed(e: Elements, kernel: Kernel, tile: Tile, start: list[Any], body: Sums) -> list[Any]:
-    """The sum over all k; where it is long, other arrays are fetched meanwhile, row by row.
+    """The sum over all k; where it takes long, other arrays are fetched meanwhile, row by row.
 
     There are a few more parts than rows: the last ones fetch for the tile below.
     """
-    b, terms = e.b, kernel.values[0].operands[0].shape[-1]
+    b, terms, rows = e.b, kernel.values[0].operands[0].shape[-1], len(tile.rows)
     if terms < LONG:
         return accumulate(b, terms, 1, start, body)
-    part = _even(terms, terms // len(tile.rows))
+    alone = terms > VERY_LONG  # then each part is a sum of its own, so that less is rounded
+    part = VERY_LONG // 2 if alone else _even(terms, terms // rows)
 
     def row(r: Any, sums: list[Any]) -> list[Any]:
-        _fetch_what_follows(e, kernel, tile, r)
-        _fetch_next_part(e, kernel, tile, r)
-        first = b.mul(r, index(part))
-        return accumulate(b, part, 1, sums, lambda k, x: body(b.add(first, k), x))
+        near = b.select(b.icmp_signed("<", r, index(rows)), r, index(rows)) if alone else r
+        _fetch_what_follows(e, kernel, tile, near)
+        _fetch_next_part(e, kernel, tile, near)
+        first, begin = b.mul(r, index(part)), start if alone else sums
+        found = accumulate(b, part, 1, begin, lambda k, x: body(b.add(first, k), x))
+        pairs = zip(sums, found, strict=True)
+        return [b.fadd(x, y) for x, y in pairs] if alone else found
 
     sums = accumulate(b, terms // part, 1, start, row)
     done = terms // part * part

@@ -16,6 +16,7 @@ I1, I8, I32, I64 = (ir.integer(n) for n in (1, 8, 32, 64))
 Writer = Callable[..., Any]
 # The next values that a loop carries, from its index and the last ones.
 Sums = Callable[[Any, list[Any]], list[Any]]
+AT_ONCE = 64  # terms that are added to one sum
 FLOATS = {np.dtype(np.float32): ir.FLOAT, np.dtype(np.float64): ir.DOUBLE}
 
 
@@ -241,6 +242,31 @@ def accumulate(b: Any, stop: int, step: int, start: Sequence[Any], body: Sums) -
     if stop <= step:
         return body(index(0), list(start))
     return _carrying(b, index(stop), step, start, body)[0]
+
+
+def in_parts(
+    b: Any,
+    stop: int,
+    step: int,
+    zeros: Sequence[Any],
+    add: Callable[[Any, Any], Any],
+    body: Sums,
+) -> list[Any]:
+    """As `accumulate` from zeros, but a long sum is one of the sums of its parts.
+
+    Each term is rounded to the last digit of what it is added to, which is large after many.
+    """
+    part = AT_ONCE * step
+    if stop <= 2 * part:
+        return accumulate(b, stop, step, zeros, body)
+
+    def one(first: Any, sums: list[Any]) -> list[Any]:
+        found = accumulate(b, part, step, zeros, lambda i, x: body(b.add(first, i), x))
+        return [add(x, y) for x, y in zip(sums, found, strict=True)]
+
+    whole = stop // part * part
+    sums = in_parts(b, whole, part, zeros, add, one)
+    return accumulate(b, stop - whole, step, sums, lambda i, x: body(b.add(index(whole), i), x))
 
 
 def repeat(b: Any, count: Any, start: Sequence[Any], body: Sums) -> list[Any]:
