@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -76,3 +77,35 @@ def test_the_left_factor_of_a_product_may_be_a_part_of_something(
     np.testing.assert_allclose(
         tg.compile(function)(x, w), function(tg.Tensor(x), w).value, rtol=1e-12, atol=1e-12
     )
+
+
+@pytest.mark.parametrize("order", ["C", "F", "strided", "big-endian"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_large_arrays_are_read_where_they_are(order: str, dtype: Any) -> None:
+    x = np.random.default_rng(0).integers(-9, 9, (301, 103)).astype(dtype)
+    given = {
+        "C": x,
+        "F": np.asfortranarray(x),
+        "strided": np.repeat(x, 2, axis=1)[:, ::2],
+        "big-endian": x.astype(x.dtype.newbyteorder(">")),
+    }[order]
+    f = tg.compile(lambda x: {"a": x * 2 + 1, "sum": x.sum(axis=0), "T": x.T - 1})
+    for _ in range(2):  # traced, and called again
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what runs as NumPy
+            found = f(given)
+        np.testing.assert_array_equal(found["a"], x * 2 + 1)
+        np.testing.assert_array_equal(found["sum"], x.sum(axis=0))
+        np.testing.assert_array_equal(found["T"], x.T - 1)
+
+
+@pytest.mark.parametrize("name", ["batch", "step", "lr"])
+def test_an_argument_may_have_the_name_of_a_row_of_steps(name: str) -> None:
+    many = np.arange(20_000) % 7
+    scope: dict[str, Any] = {"tg": tg, "np": np}
+    exec(f"f = lambda x, {name}: x[{name}] * 2.0 + {name}.reshape(-1, 1)", scope)
+    f = tg.compile(scope["f"])
+    x = np.random.default_rng(0).normal(size=(7, 3))
+    many.flags.writeable = False
+    for rows in (many, many[:5]):
+        np.testing.assert_allclose(f(x, rows), x[rows] * 2 + rows[:, None])

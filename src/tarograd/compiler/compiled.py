@@ -283,6 +283,8 @@ def _array(name: str, x: Any) -> Any:
     if array.dtype.kind not in "fiub":
         given = f"{array.dtype} {type(x).__name__}" if array.dtype != object else type(x).__name__
         raise TypeError(f"{name}: {given}: an array of floats, whole numbers or bools is needed")
+    if not array.dtype.isnative:  # in the byte order of another machine
+        array = array.astype(array.dtype.newbyteorder("="))
     return array
 
 

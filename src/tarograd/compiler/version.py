@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from tarograd.compiler.trace import Untraceable
 from tarograd.graph import CONSTANT, Array, Node
 from tarograd.ops import shape
 from tarograd.tensor import Tensor
+
+LARGE = 2**16  # bytes
 
 
 class Version:
@@ -174,7 +177,10 @@ class Version:
 
 
 def where_they_are(program: Program) -> list[str]:
-    """The inputs that are best read where they are: only some rows, or in another shape.
+    """The inputs that are best read where they are.
+
+    That are those of which only some rows are read, or which are read in another shape, and large
+    ones, which take longer to copy into rows of whole vectors than to read.
 
     Example:
         >>> from tarograd.compiler.trace import trace
@@ -190,11 +196,12 @@ def where_they_are(program: Program) -> list[str]:
     kept = {id(v) for v in program.outputs.values()}
     found = []
     for name, v in program.inputs.items():
-        read = [
+        parts = [
             u.primitive in (shape.reshape, shape.index) and u.operands[0] is v and id(u) not in kept
             for u in users.get(id(v), [])
         ]
-        if read and all(read) and id(v) not in kept and v.shape:
+        large = prod(v.shape) * v.dtype.itemsize >= LARGE
+        if parts and (large or all(parts)) and id(v) not in kept and v.shape:
             found.append(name)
     return found
 

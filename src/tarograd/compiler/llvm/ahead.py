@@ -23,7 +23,7 @@ def gathered(plan: Plan) -> Iterator[tuple[str, int]]:
     """The blocks of which the step reads the rows of the mini-batch, and the bytes of a row."""
     batch = plan.program.inputs.get("batch")
     for v in plan.order:
-        if len(v.operands) == 2 and v.operands[1] is batch:
+        if len(v.operands) == 2 and v.operands[1] is batch and id(batch) not in plan.external:
             rows = v.operands[0]
             block = plan.buffers[id(rows)].block if id(rows) in plan.buffers else "state"
             nbytes = prod(rows.shape) * rows.dtype.itemsize

@@ -49,6 +49,7 @@ from tarograd.compiler.llvm.steps import (
     SHARED_LOOP,
     Steps,
     block_names,
+    fed,
     noted,
     span,
 )
@@ -183,7 +184,7 @@ class Native:
         self.external = {k: np.ascontiguousarray(a) for k, a in (external or {}).items()}
         self.plan = Plan(program, self.target.bits // 32, tuple(self.external))
         self.program = program
-        self.fed = [k for k in FED if k in program.inputs and len(program.inputs[k].shape) <= 1]
+        self.fed = fed(self.plan)
         module, self.phases = emit(self.plan, self.target, shared and threads_possible())
         self.engine = assemble(module, self.target)
         kinds = [ctypes.c_int64, *[ctypes.c_void_p] * (len(block_names(self.plan)) + len(FED) + 1)]
@@ -237,7 +238,7 @@ class Native:
 
     def _rows(self, name: str, rows: Array, steps: int) -> Array:
         """A row of an input for each step, one behind the other."""
-        v = self.program.inputs[name]
+        v = self.fed[name]
         if rows.dtype != v.dtype or rows.size != steps * prod(v.shape):
             raise ValueError(f"{name}: {steps} rows of {v.shape} {v.dtype} are needed")
         return np.ascontiguousarray(rows)

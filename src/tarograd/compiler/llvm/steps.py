@@ -80,7 +80,7 @@ class Steps:
         function = ir.Function(self.module, ir.VOID, kinds, name)
         self.steps, *rest = function.args
         self.blocks = dict(zip(self.names, rest, strict=False))
-        self.fed = rest[len(self.names) : len(self.names) + len(FED)]
+        self.fed = dict(zip(FED, rest[len(self.names) :], strict=False))
         self.noted = rest[len(self.names) + len(FED)]
         entry, self.head = (function.append_basic_block(n) for n in ("entry", "head"))
         b = ir.IRBuilder(entry)
@@ -100,19 +100,17 @@ class Steps:
 
     def _feed(self, b: Any, i: Any) -> None:
         """Copy what belongs to this step to where the kernels read it."""
-        for name, source in zip(FED, self.fed, strict=True):
-            if name in self.plan.program.inputs and len(self.plan.program.inputs[name].shape) <= 1:
-                v = self.plan.program.inputs[name]
-                nbytes = prod(v.shape) * v.dtype.itemsize
-                start = b.gep(source, [b.mul(i, index(nbytes))], source_etype=I8)
-                _copy(b, self._address(b, v), start, nbytes)
+        for name, v in fed(self.plan).items():
+            nbytes = prod(v.shape) * v.dtype.itemsize
+            start = b.gep(self.fed[name], [b.mul(i, index(nbytes))], source_etype=I8)
+            _copy(b, self._address(b, v), start, nbytes)
 
     def _fetch(self, b: Any, i: Any, part: Part) -> None:
         """Ask for some of the images of the next mini-batch."""
         images = [(self.blocks[block], nbytes) for block, nbytes in self.gathered]
-        batch = self.plan.program.inputs.get("batch")
+        batch = fed(self.plan).get("batch")
         size = prod(batch.shape) if batch else 0
-        fetch(b, images, size, self.fed[0], i, self.steps, part)
+        fetch(b, images, size, self.fed["batch"], i, self.steps, part)
 
     def _fetching(self, b: Any, first: Any, last: Any, body: Body, part: Part) -> None:
         self._fetch(b, self.number, part)
@@ -134,6 +132,13 @@ class Steps:
     def _address(self, b: Any, v: Value) -> Any:
         buffer = self.plan.buffers[id(v)]
         return b.gep(self.blocks[buffer.block], [index(buffer.offset)], source_etype=I8)
+
+
+def fed(plan: Plan) -> dict[str, Value]:
+    """The inputs of which there is a row for each step."""
+    inputs = plan.program.inputs
+    there = {k: inputs[k] for k in FED if k in inputs}
+    return {k: v for k, v in there.items() if len(v.shape) <= 1 and id(v) not in plan.external}
 
 
 def noted(plan: Plan) -> Value | None:
