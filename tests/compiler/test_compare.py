@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,3 +81,44 @@ def test_an_operation_that_is_another_one_is_found() -> None:
     less = replace(program, outputs={name: replace(last, inputs=(last.operands[0].operands[0],))})
     found = evaluated(less, given)[-1]  # without the ReLU
     assert unequal(program, given, [last], [found], [truth]) == 0
+
+
+def tenths(*dims: int) -> Array:
+    return np.full(dims, 0.1, np.float32)
+
+
+def strokes(*dims: int) -> Array:
+    rng = np.random.default_rng(0)
+    return (rng.integers(0, 256, dims) * (rng.random(dims) < 0.2) / 255).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("function", "given"),
+    [
+        (lambda x: x.sum(axis=0), [tenths(100_000, 3)]),
+        (lambda x: x.sum(axis=0), [tenths(30_000, 33)]),
+        (lambda x: x.sum(axis=1), [tenths(5, 20_000, 3)]),
+        (lambda x: x.mean(axis=(0, 1, 2)), [strokes(64, 64, 64, 3)]),
+        (lambda x: x.var(axis=0), [strokes(20_000, 10)]),
+        (lambda x, w: x @ w, [tenths(1, 1000), tenths(1000, 1)]),
+        (lambda x, w: x @ w, [tenths(33, 1500), tenths(1500, 17)]),
+        (lambda x, y: x.T @ y, [strokes(10_000, 64), strokes(10_000, 10)]),
+        (lambda x: x @ x, [tenths(100_000)]),
+    ],
+)
+def test_long_sums_of_numbers_that_are_alike_are_not_refused(
+    function: Any, given: list[Array]
+) -> None:
+    found = tg.compile(function)(*given)
+    exact = function(*(tg.Tensor(x.astype(float)) for x in given)).value
+    np.testing.assert_allclose(found, exact, rtol=1e-4)
+
+
+def test_what_is_wrong_in_a_long_sum_is_found() -> None:
+    x = strokes(20_000, 10)
+    program = trace(lambda x: x.sum(axis=0), {"x": x})
+    values, given = list(program.outputs.values()), {"x": x}
+    eager = evaluated(program, given)[-1]
+    assert unequal(program, given, values, [x.astype(float).sum(axis=0)], [eager]) is None
+    less = x[:-10].astype(float).sum(axis=0)  # ten rows of 20,000 are left out
+    assert unequal(program, given, values, [less.astype(np.float32)], [eager]) == 0

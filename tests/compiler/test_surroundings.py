@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+import sys
 import types
 from collections import deque
 from collections.abc import Callable
@@ -425,3 +426,27 @@ def test_the_step_around_a_call_is_no_reason_to_trace_anew(monkeypatch: pytest.M
     drops(np.ones(9))
     with tg.context(step=3), pytest.raises(Untraceable, match="with the fixed step 3"):
         drops(np.ones(9))
+
+
+def test_attributes_whose_names_are_computed_are_watched() -> None:
+    numbers = types.SimpleNamespace(w1=1.0, w2=2.0)
+    f = tg.compile(lambda x: x * sum(getattr(numbers, f"w{i}") for i in (1, 2)))
+    assert f(1.0) == 3
+    numbers.w1 = 9.0
+    assert f(1.0) == 11
+
+
+def test_a_module_that_is_imported_inside_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("hyper_of_a_test")
+    module.scale = 2.0  # type: ignore[attr-defined]  # it is made here
+    monkeypatch.setitem(sys.modules, "hyper_of_a_test", module)
+
+    def f(x: Any) -> Any:
+        from hyper_of_a_test import scale  # type: ignore[import-not-found]  # as above
+
+        return x * scale
+
+    compiled = tg.compile(f)
+    assert compiled(1.0) == 2
+    module.scale = 9.0  # type: ignore[attr-defined]  # as above
+    assert compiled(1.0) == 9

@@ -55,6 +55,7 @@ UNNAMED += ("__enter__", "__exit__", "__contains__", "__get__", "__float__", "__
 UNNAMED += ("__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__truediv__")
 UNNAMED += ("__rtruediv__", "__pow__", "__rpow__", "__matmul__", "__rmatmul__", "__array_ufunc__")
 METHODS = "_compiled_methods"  # where an object keeps its compiled methods
+COMPUTED = ("getattr", "vars", "__dict__", "attrgetter")  # by which any attribute may be read
 MAKING = ("__init__", "__new__", "__post_init__")
 
 
@@ -209,6 +210,7 @@ class Surroundings:
         self._used.update(_names(code))
         known = [k for k in _global_names(code) if k in function.__globals__]
         self._entries("globals", function.__globals__, known)
+        self._queue.extend((k, sys.modules.get(k)) for k in _imported(code))
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             if id(cell) not in self._places and _filled(cell):
                 self._places[id(cell)] = Attributes(name, cell, ("cell_contents",))
@@ -256,7 +258,8 @@ class Surroundings:
             owner = vars(value)
             exempt = {k for base in READ_ANEW if isinstance(value, base) for k in READ_ANEW[base]}
             exempt = exempt - {k for k in BY_NAME if k in self._used} | {METHODS}
-            keys = [k for k in owner if ours or k in names or _declares(value, k)]
+            every = ours or not self._used.isdisjoint(COMPUTED)
+            keys = [k for k in owner if every or k in names or _declares(value, k)]
             keys = [k for k in keys if k not in exempt and isinstance(k, str)]
             self._places[id(owner)] = Entries(name, owner, keys, whole=False, exempt=exempt)
             self._queue.extend((key, owner[key]) for key in keys)
@@ -370,3 +373,10 @@ def _global_names(code: CodeType) -> tuple[str, ...]:
     instructions = (i for each in _codes(code) for i in dis.get_instructions(each))
     named = (i.argval for i in instructions if i.opname in ("LOAD_GLOBAL", "LOAD_NAME"))
     return tuple(dict.fromkeys(named))
+
+
+@lru_cache(maxsize=1000)
+def _imported(code: CodeType) -> tuple[str, ...]:
+    """The modules that are imported inside of a function."""
+    instructions = (i for each in _codes(code) for i in dis.get_instructions(each))
+    return tuple(i.argval for i in instructions if i.opname == "IMPORT_NAME")

@@ -24,6 +24,7 @@ from tarograd.compiler.llvm.words import (
     accumulate,
     constant,
     fma,
+    in_parts,
     index,
     loop,
     on_the_stack,
@@ -146,7 +147,7 @@ def _upright(e: Elements, v: Value, wide: int, tail: int) -> int:
             return [fma(b, x, one, total) for (x, one), total in zip(terms, sums, strict=True)]
 
         zero = constant(0.0, vector_type(kind, wide))
-        sums = accumulate(b, a.shape[1], 1, [zero] * (abreast * tail), body)
+        sums = in_parts(b, a.shape[1], 1, [zero] * (abreast * tail), b.fadd, body)
         for i, total in enumerate(sums):
             place = index((i // tail * lanes + i % tail) * wide)
             b.store(total, b.gep(upright, [place], source_etype=kind), align=v.dtype.itemsize)
