@@ -119,7 +119,8 @@ def unequal(
         found: what the machine code gave for them.
         expected: what eager code gave for them.
     """
-    places = [{id(v): i for i, v in enumerate(program.order())}[id(v)] for v in values]
+    numbers = {id(v): i for i, v in enumerate(program.order())}
+    places = [numbers[id(v)] for v in values]
     pairs = [(np.asarray(y), truth) for y, truth in zip(found, expected, strict=True)]
     apart = [_distance(y, truth) for y, truth in pairs]
     bits = [_last_bits(truth) for _, truth in pairs]

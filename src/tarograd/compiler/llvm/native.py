@@ -248,7 +248,7 @@ class Native:
         for v, given in zip(self.program.inputs.values(), arguments, strict=True):
             if id(v) not in self.plan.external:
                 self.view(v)[...] = given
-        fed = {k: a for k, a in zip(self.program.inputs, arguments, strict=True) if k in FED}
+        fed = {k: a for k, a in zip(self.program.inputs, arguments, strict=True) if k in self.fed}
         self.run({k: np.asarray(a) for k, a in fed.items()})
         return [self.result(k) for k in self.program.outputs]
 

@@ -183,9 +183,7 @@ class Function(Value):
         self.module, self.result, self.linkage, self.text = module, result, "", text
         self.args = [Argument(t, f"%a{i}") for i, t in enumerate(arguments)]
         self.blocks: list[Block] = []
-        self.depths: dict[
-            str, int
-        ] = {}  # of values, by their names: in how many loops they are made
+        self.depths: dict[str, int] = {}  # in how many loops each value is made, by its name
 
     def append_basic_block(self, name: str = "block") -> Block:
         """Start a block behind the others."""
