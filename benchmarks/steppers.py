@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -239,7 +239,7 @@ class Jax(Stepper):
     def train(self) -> list[float]:
         """One call for all batches; reading the losses waits for it."""
         self.state, losses = self.scan(self.state, (self.xs, self.ts))
-        return [float(loss) for loss in np.asarray(losses)]
+        return cast(list[float], np.asarray(losses).tolist())
 
     def epoch(self, batches: Array) -> None:
         """A step with each batch, whose images are picked out inside of the compiled code."""
@@ -299,7 +299,7 @@ class Tarograd(Stepper):
             "lr": np.full(steps, self.work.lr),
         }
         self.count += steps
-        return [float(loss) for loss in self.native.run(fed, steps)]
+        return cast(list[float], self.native.run(fed, steps).tolist())
 
 
 class TarogradSkipping(Tarograd):

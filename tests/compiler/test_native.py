@@ -14,7 +14,7 @@ from test_numpy_source import SMOOTH, eager, traced
 import tarograd as tg
 from cases import CASES
 from rows import Case
-from tarograd.compiler.llvm.native import Native, narrowed
+from tarograd.compiler.llvm.native import Native, Target, narrowed
 from tarograd.compiler.lower import lower
 from tarograd.compiler.program import Program
 from tarograd.compiler.trace import Untraceable, trace
@@ -23,10 +23,14 @@ CANARY = 0xA5
 
 
 def native(
-    program: Program, arguments: list[Any], bits: int = 512, sparse: Sequence[str] = ()
+    program: Program,
+    arguments: list[Any],
+    bits: int = 512,
+    sparse: Sequence[str] = (),
+    target: Target | None = None,
 ) -> list[Any]:
     """Run it in memory that is full of NaN, and see that nothing beyond its ends is touched."""
-    machine = Native(lower(program), target=narrowed(bits), sparse=sparse)
+    machine = Native(lower(program), target=target or narrowed(bits), sparse=sparse)
     end = machine.plan.sizes["scratch"]
     machine.scratch[:] = 0xFF  # the bits of a NaN, in float32 and in float64
     machine.scratch[end:] = CANARY

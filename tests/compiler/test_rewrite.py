@@ -32,6 +32,7 @@ PATTERNS: dict[str, tuple[Callable[[Any], Any], int]] = {
     "times 1": (lambda x: 1 * (x * 1.0) / 1 + 1, 1),
     "equal numbers": (lambda x: x * tg.stop_gradient(np.full(x.shape, 3, x.dtype)) + 1, 2),
     "square": (lambda x: x**2 + 1, 2),
+    "a cast that is 0": (lambda x: (x > 0).astype(x.dtype) == 0, 2),
     "stop_gradient": (lambda x: tg.stop_gradient(x) + 1, 1),
     "sharing": (lambda x: (x * 3 + 1) * (x * 3 + 1), 3),
     "dead code": (lambda x: (x.tanh(), x + 1)[1], 1),

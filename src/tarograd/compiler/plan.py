@@ -58,6 +58,7 @@ KINDS: dict[Primitive | None, str] = {
 
 
 CHEAP = 16  # operations in a row, at most, that are done again wherever their result is read
+TWICE = ("rows", "bits")  # kernels that may compute an element twice
 
 
 @dataclass(eq=False)
@@ -65,8 +66,9 @@ class Kernel:
     """One loop nest.
 
     Attributes:
-        kind: "loop", "matmul", "reduce", "rows", "argmax", "draw", "join", "scatter" or "visits".
-        shape: that of what it computes; of "rows" that of what is summed.
+        kind: "loop", "matmul", "reduce", "rows", "argmax", "draw", "join", "scatter", "bits" or
+            "visits".
+        shape: that of what it computes; of "rows" of what is summed, of "bits" of its elements.
         values: what it computes, each after its inputs; the first is the product or the sum.
     """
 
@@ -160,10 +162,21 @@ class Plan:
             if v.dtype.kind != "f":
                 raise Untraceable(f"there is no kernel for matmul of {v.dtype}")
             self._new("matmul", v)
-        elif v.is_op(nonzero):  # while what it looks at is at hand
-            self._add(v, self.kernel[id(v.operands[0])])
+        elif v.is_op(nonzero):
+            self._look(v)
         else:
             self._join(v)
+
+    def _look(self, v: Value) -> None:
+        """Let the bits of what is zero be found where its elements are computed, if in a loop."""
+        x = v.operands[0]
+        kernel = self.kernel[id(x)]
+        if kernel.kind == "loop":
+            self._add(v, kernel)
+        else:
+            self._new("bits", v)
+            kernel = self.kernel[id(v)]
+        kernel.kind, kernel.shape = "bits", x.shape
 
     def _join(self, v: Value) -> None:
         """Let an elementwise value be computed by the kernel that computes its inputs."""
@@ -252,7 +265,7 @@ class Plan:
                     if not own:
                         self.reads[kernel][id(x)] = x
                     plain = same and (kernel.kind == "loop" or v is not kernel.values[0])
-                    if not plain or kernel.kind == "rows":  # which may compute a row twice
+                    if not plain or kernel.kind in TWICE:
                         self.indirect.add((kernel, id(x)))
         for found in self.reads.values():
             self.stored |= {i: x for i, x in found.items() if x.primitive is not None}

@@ -103,6 +103,16 @@ def square(v: Value) -> Value | None:
     return None
 
 
+def truth(v: Value) -> Value | None:
+    """A cast of True and False, compared with 0 → whether it is False."""
+    x, zero = v.inputs if v.is_op(elementwise.equal) else (None, None)
+    if isinstance(x, Value) and x.is_op(elementwise.cast) and _uniform(zero) == 0:
+        (condition,) = x.operands
+        if condition.dtype == bool and condition.shape == v.shape:
+            return replace(v, primitive=elementwise.logical_not, inputs=(condition,))
+    return None
+
+
 def twice_negative(v: Value) -> Value | None:
     """-(-x) → x."""
     (x,) = v.inputs if v.is_op(arithmetic.negative) else (None,)
@@ -142,6 +152,7 @@ RULES: tuple[Rule, ...] = (
     unchanged,
     merge,
     twice_negative,
+    truth,
     number,
     unit,
     square,

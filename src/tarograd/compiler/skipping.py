@@ -29,6 +29,7 @@ KEEPS_ZERO = (shape.index, shape.reshape, elementwise.cast, arithmetic.divide, a
 HEIGHTS = (3, 2)
 PAYS = 0.75
 SAMPLE = 512  # images that are looked at
+MANY = 32  # places that are looked at together, where a vector has room for their numbers
 NEAR = 2**15  # bytes of the first cache
 
 
@@ -49,7 +50,7 @@ def _visits(bits: Array, *, lanes: int, height: int, axis: int) -> Array:
     set_here = (bits[:, :, None] >> np.arange(lanes)) & 1
     x = set_here.transpose(1, 0, 2).reshape(rows, chunks * lanes)
     x = x.T if axis else x
-    listed = np.zeros((-(-len(x) // height), 1 + x.shape[1] + lanes), np.int32)
+    listed = np.zeros((-(-len(x) // height), 1 + x.shape[1] + lanes), _numbers(lanes))
     for band, line in enumerate(listed):
         places = np.flatnonzero(x[band * height : (band + 1) * height].any(axis=0))
         line[0], line[1 : 1 + len(places)] = len(places), places
@@ -57,7 +58,12 @@ def _visits(bits: Array, *, lanes: int, height: int, axis: int) -> Array:
 
 
 def _bits(lanes: int) -> np.dtype[np.unsignedinteger]:
-    return np.dtype(np.uint16 if lanes > 8 else np.uint8)
+    return np.dtype(f"u{max(lanes, 8) // 8}")
+
+
+def _numbers(lanes: int) -> np.dtype[np.unsignedinteger]:
+    """Of places; the lanes fill a vector."""
+    return np.dtype(np.uint16 if lanes == MANY else np.uint32)
 
 
 # What becomes of bytes, in a table of what becomes of each.
@@ -72,7 +78,8 @@ def skip_zeros(program: Program, sparse: Collection[str], lanes: int) -> Program
     Args:
         program: lowered.
         sparse: the inputs that are mostly zeros, by name.
-        lanes: of a vector register, for float32.
+        lanes: how many places are looked at together: those of a vector register for float32,
+            or `MANY`.
 
     Returns:
         the program with a third operand, a `visits`, for some of its products.
@@ -86,7 +93,7 @@ def skip_zeros(program: Program, sparse: Collection[str], lanes: int) -> Program
         v1 = divide(v0, 2) (6, 32) float64
         v2 = input prices(32, 3) float64
         v3 = nonzero(v1) {'lanes': 16}(2, 6) uint16
-        v4 = visits(v3) {'lanes': 16, 'height': 3, 'axis': 0}(2, 49) int32
+        v4 = visits(v3) {'lanes': 16, 'height': 3, 'axis': 0}(2, 49) uint32
         v5 = matmul(v1, v2, v4) {'height': 3}(6, 3) float64
         return v5
     """
@@ -103,7 +110,10 @@ def skip_zeros(program: Program, sparse: Collection[str], lanes: int) -> Program
         x, axis = inputs[0], 0
         if x.is_op(shape.transpose) and tuple(x.attributes["axes"]) == (1, 0):
             x, axis = x.operands[0], 1
-        if id(x) not in zeros or not _suits(x, lanes):
+        n = lanes
+        if n == MANY and (x.shape[-1] < 2 * n or max(x.shape) > 2**16 - n):
+            n //= 2
+        if id(x) not in zeros or not _suits(x, n):
             return v
         if id(x) not in looked:
             looked[id(x)] = looked_up(x)
@@ -111,7 +121,7 @@ def skip_zeros(program: Program, sparse: Collection[str], lanes: int) -> Program
         given = left.operands[1] if left is not x else x
         if (id(x), axis) not in made:
             bits = next((m.operands[0] for (i, _), m in made.items() if i == id(x)), None)
-            made[id(x), axis] = _listed(given, bits, axis, lanes)
+            made[id(x), axis] = _listed(given, bits, axis, n)
         height = {"height": HEIGHTS[axis]}
         left = replace(inputs[0], inputs=(left,)) if axis else left
         return replace(v, inputs=(left, inputs[1], made[id(x), axis]), attributes=height)
@@ -161,7 +171,7 @@ def _listed(x: Value, bits: Value | None, axis: int, lanes: int) -> Value:
     length = rows if axis else chunks * lanes
     how = {"lanes": lanes, "height": height, "axis": axis}
     dims = (bands, 1 + length + lanes)
-    return Value(dims, np.dtype(np.int32), visits, (bits,), how, group=x.group)
+    return Value(dims, _numbers(lanes), visits, (bits,), how, group=x.group)
 
 
 def visited(images: Array) -> float:

@@ -12,6 +12,7 @@ from tarograd.compiler.llvm.keys import located, of_arrays_in
 from tarograd.compiler.llvm.operations import EMITTERS, HEAVY, unified
 from tarograd.compiler.llvm.share import Share
 from tarograd.compiler.llvm.words import (
+    I1,
     I8,
     I32,
     I64,
@@ -28,14 +29,14 @@ from tarograd.compiler.llvm.words import (
     memory_type,
     on_the_stack,
     shaped,
+    smaller,
     splat,
-    type_of,
     vector_type,
 )
 from tarograd.compiler.llvm.words import Place as Place
 from tarograd.compiler.plan import Kernel, Plan
 from tarograd.compiler.program import Value
-from tarograd.compiler.skipping import lookup, nonzero
+from tarograd.compiler.skipping import lookup
 from tarograd.compiler.trace import Untraceable
 from tarograd.graph import Primitive
 from tarograd.ops import shape
@@ -60,7 +61,7 @@ class Tail(NamedTuple):
 
     def last(self, b: Any) -> Any:
         """The number of the last lane that counts."""
-        return _smaller(b, b.sub(index(self.size - 1), self.first), index(self.lanes - 1))
+        return smaller(b, b.sub(index(self.size - 1), self.first), index(self.lanes - 1))
 
 
 def tail_of(size: int, first: Any, lanes: int) -> Tail | None:
@@ -116,8 +117,6 @@ class Elements:
             return self.load(v, places)
         if v.primitive in MOVERS:
             return MOVERS[v.primitive](self, v, places)
-        if v.is_op(nonzero):
-            return _nonzero(self, v, places)
         if v.primitive not in EMITTERS:
             raise Untraceable(f"there is no kernel for {v!r}")
         given = unified(self.b, v, self.operands(v, places))
@@ -179,7 +178,9 @@ class Elements:
         """Whether the last vector, which is not full, could reach beyond the rows of an array."""
         last, buffer = places[-1], self.plan.buffers[id(v)]
         whole = last.whole and len(last.digits) == 1 and last.lanes > 1
-        return not whole or buffer.lanes == 1 or self.tail is None or v.shape[-1] != self.tail.size
+        if not whole or buffer.lanes % last.lanes:
+            return True
+        return self.tail is None or v.shape[-1] != self.tail.size
 
     def _lanes_apart(self, v: Value, places: Sequence[Place], stride: int) -> Any:
         """The addresses of lanes that are not beside each other in memory."""
@@ -205,6 +206,20 @@ class Elements:
             x = b.insert_element(x, one, ir.Constant(I32, i))
         return self._true(v, x)
 
+    def gather(self, v: Value, places: Sequence[Any], n: int) -> Any:
+        """Read n elements, at places that are vectors or the same for all."""
+        b, buffer = self.b, self.plan.buffers[id(v)]
+        kind = vector_type(memory_type(v.dtype), n)
+        offset = constant(0, ir.VectorType(I64, n))
+        for i, stride in zip(places, buffer.strides, strict=True):
+            i = splat(b, i, n)
+            offset = b.add(offset, i if stride == 1 else b.mul(i, constant(stride, i.type)))
+        base = self.arrays[buffer.block, buffer.offset]
+        text = f"getelementptr {memory_type(v.dtype)}, {base.typed}, {offset.typed}"
+        pointers = b.emit(ir.VectorType(ir.POINTER, n), text)
+        mask = self.tail.mask(b) if self.tail else constant(1, ir.VectorType(I1, n))
+        return self._true(v, masked(b, "gather", kind, pointers, mask, align=v.dtype.itemsize))
+
     def pointer(self, v: Value, places: Sequence[Any]) -> Any:
         """The address of one element."""
         b, buffer = self.b, self.plan.buffers[id(v)]
@@ -221,9 +236,6 @@ class Elements:
 
     def store(self, v: Value, places: Sequence[Place], element: Any) -> None:
         """Write to memory; a vector may reach into the padding of its row."""
-        if v.is_op(nonzero):
-            lanes = index(v.attributes["lanes"])
-            places = [Place(self.b.udiv(places[1].first, lanes)), Place(places[0].first)]
         n, stride = self._lanes(v, places)
         if stride != 1:
             self._write_apart(v, self._lanes_apart(v, places, stride), splat(self.b, element, n))
@@ -297,15 +309,11 @@ def _lane_by_lane(e: Elements, v: Value, places: Sequence[Place]) -> Any:
     place = places[axis]
     room = on_the_stack(b, kind, place.lanes)
     with loop(b, place.lanes) as lane:
-        inside = lane if e.tail is None else _smaller(b, lane, e.tail.last(b))
+        inside = lane if e.tail is None else smaller(b, lane, e.tail.last(b))
         i = b.add(place.first, inside if place.step == 1 else b.mul(inside, index(place.step)))
         one = e.at(v, [*places[:axis], Place(i), *places[axis + 1 :]])
         e.write(v, b.gep(room, [lane], source_etype=kind), one, 1)
     return e.read(v, room, place.lanes)
-
-
-def _smaller(b: Any, i: Any, j: Any) -> Any:
-    return b.select(b.icmp_unsigned("<", i, j), i, j)
 
 
 def _reshape(e: Elements, v: Value, places: list[Place]) -> Any:
@@ -355,29 +363,17 @@ def _index(e: Elements, v: Value, places: list[Place]) -> Any:
     x, *arrays = v.operands
     key = v.attributes["key"]
     first, count = of_arrays_in(key, arrays, len(x.shape))
-    if any(p.lanes > 1 for p in places[first : first + count]):
+    n = max([p.lanes for p in places[first : first + count]], default=1)
+    if n > 1 and id(x) not in e.plan.buffers:
         return _lane_by_lane(e, v, places)
-    return e.at(x, located(e, key, arrays, x.shape, places))
+    found = located(e, key, arrays, x.shape, places)
+    return e.gather(x, [p.first for p in found], n) if n > 1 else e.at(x, found)
 
 
 def _lookup(e: Elements, v: Value, places: list[Place]) -> Any:
     """The element of a table that a byte names."""
     table, places_in_it = v.operands
     return e.at(table, [Place(e.b.zext(e.at(places_in_it, places), I64))])
-
-
-def _nonzero(e: Elements, v: Value, places: list[Place]) -> Any:
-    """A bit for each lane; none for the padding."""
-    b, x = e.b, v.operands[0]
-    n, columns = places[1].lanes, x.shape[1]
-    element = e.at(x, places)
-    unequal = b.fcmp_unordered if x.dtype.kind == "f" else b.icmp_unsigned
-    found = unequal("!=", element, constant(0, element.type))
-    if columns % n:
-        found = b.and_(found, below(b, places[1].first, columns, n))
-    kind = type_of(v.dtype)
-    bits = b.bitcast(found, ir.integer(n))
-    return b.zext(bits, kind) if n < kind.width else bits
 
 
 MOVERS: dict[Primitive, Callable[[Elements, Value, list[Place]], Any]] = {

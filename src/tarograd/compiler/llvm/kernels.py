@@ -17,12 +17,12 @@ from tarograd.compiler.llvm.general import (
     join_kernel,
     scatter_kernel,
 )
-from tarograd.compiler.llvm.nest import At, Nest, explored, plain
+from tarograd.compiler.llvm.nest import At, Nest, explored
 from tarograd.compiler.llvm.operations import EMITTERS, converted
 from tarograd.compiler.llvm.philox import draw_kernel
 from tarograd.compiler.llvm.product import product_kernel
 from tarograd.compiler.llvm.share import Share
-from tarograd.compiler.llvm.skip import visits_kernel
+from tarograd.compiler.llvm.skip import bits_kernel, visits_kernel
 from tarograd.compiler.llvm.turn import is_turn, read_columns, store_columns, turn_kernel
 from tarograd.compiler.llvm.words import (
     I8,
@@ -37,7 +37,6 @@ from tarograd.compiler.llvm.words import (
 )
 from tarograd.compiler.plan import Kernel, Plan
 from tarograd.compiler.program import Value
-from tarograd.compiler.skipping import nonzero
 from tarograd.graph import Primitive
 from tarograd.ops import arithmetic, elementwise, reduction
 
@@ -110,10 +109,7 @@ def _loop(e: Elements, kernel: Kernel) -> None:
         turn_kernel(e, kernel)
         return
     axes = range(len(kernel.shape))
-    if any(v.is_op(nonzero) for v in kernel.values):  # a bit for each lane of a row
-        nest = plain(kernel.shape, e.plan.widest)
-    else:
-        nest = explored(e, kernel.shape, lambda dry, places: dry.finish(places))
+    nest = explored(e, kernel.shape, lambda dry, places: dry.finish(places))
     with nest.loops(e, axes) as values:
         e.finish([nest.place(e.b, axis, values) for axis in axes])
 
@@ -261,6 +257,7 @@ KERNELS: dict[str, Callable[[Elements, Kernel], None]] = {
     "draw": draw_kernel,
     "join": join_kernel,
     "scatter": _alone(scatter_kernel),
+    "bits": bits_kernel,
     "visits": visits_kernel,
     "rows": _rows,
 }

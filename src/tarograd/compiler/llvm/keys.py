@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tarograd.compiler.llvm.words import I64, Place, index
+from tarograd.compiler.llvm.words import I64, Place, constant, element, index, shaped
 from tarograd.compiler.placing import Key, spelled_out
 from tarograd.compiler.program import Value
 from tarograd.ops.shape import ARRAY
@@ -76,8 +76,12 @@ def _row(e: Any, rows: Value, places: list[Place], n: int) -> Any:
         for p, size in zip(places[new:], rows.shape, strict=True)
     ]
     row = e.at(rows, own)
-    if row.type.width < 64:
-        row = b.sext(row, I64) if rows.dtype.kind == "i" else b.zext(row, I64)
-    last = index(n - 1)
-    row = b.select(b.icmp_signed("<", row, index(0)), b.add(row, index(n)), row)
+    if element(row).width < 64:
+        row = (
+            b.sext(row, shaped(I64, row))
+            if rows.dtype.kind == "i"
+            else b.zext(row, shaped(I64, row))
+        )
+    nothing, size, last = (constant(i, row.type) for i in (0, n, n - 1))
+    row = b.select(b.icmp_signed("<", row, nothing), b.add(row, size), row)
     return b.select(b.icmp_unsigned("<", row, last), row, last)

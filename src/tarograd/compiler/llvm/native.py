@@ -61,7 +61,7 @@ from tarograd.compiler.llvm.team import (
 )
 from tarograd.compiler.plan import Plan
 from tarograd.compiler.program import Program, Value
-from tarograd.compiler.skipping import skip_zeros
+from tarograd.compiler.skipping import MANY, skip_zeros
 from tarograd.graph import Array
 from tarograd.version import __version__
 
@@ -82,6 +82,12 @@ class Target:
     bits: int
     registers: int
     features: str
+
+    @property
+    def listed(self) -> int:
+        """Places that are looked at together, to list those that are not zero."""
+        many = self.bits == 512 and "+avx512vbmi2" in self.features  # which compresses 16 bits each
+        return MANY if many else self.bits // 32
 
     @property
     def tile_vectors(self) -> int:
@@ -180,7 +186,7 @@ class Native:
         shared: bool = False,
     ) -> None:
         self.target = target or host()
-        program = skip_zeros(program, sparse, self.target.bits // 32)
+        program = skip_zeros(program, sparse, self.target.listed)
         self.external = {k: np.ascontiguousarray(a) for k, a in (external or {}).items()}
         self.plan = Plan(program, self.target.bits // 32, tuple(self.external))
         self.program = program

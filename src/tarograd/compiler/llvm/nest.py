@@ -198,8 +198,3 @@ def _best(dry: Dry, digits: list[list[Digit]], free: Sequence[int], widest: int)
             if best is None or work <= best[0]:
                 best = work, (a, i)
     return best and best[1]
-
-
-def plain(dims: Sequence[int], widest: int) -> Nest:
-    """A loop for each axis, the last one in vectors."""
-    return Nest([[n] for n in dims], (len(dims) - 1, 0), lanes_of(dims[-1], widest))

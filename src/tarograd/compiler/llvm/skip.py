@@ -6,23 +6,58 @@ from collections.abc import Sequence
 from typing import Any
 
 from tarograd.compiler.llvm import text as ir
-from tarograd.compiler.llvm.elements import Elements, Place
+from tarograd.compiler.llvm.elements import Elements, Place, tail_of
 from tarograd.compiler.llvm.words import (
     I1,
     I32,
     I64,
+    Digit,
     accumulate,
-    below,
     call,
     constant,
     counted,
     index,
+    loop,
+    smaller,
     splat,
+    type_of,
 )
 from tarograd.compiler.plan import Kernel
 from tarograd.compiler.program import Value
 
+ABREAST = 8  # bands whose lists grow together: their lengths stay in registers
 COMPRESSING = 16  # lanes: with as many, processors have an instruction that compresses a vector
+
+
+def bits_kernel(e: Elements, kernel: Kernel) -> None:
+    """Elements, and a bit for each that is not zero, in words of as many as are looked at together.
+
+    The last ones of a row are the last vector of it; bits of the word before are shifted out.
+
+    Example:
+        Of a row of 6, by vectors of 4, the second one begins at 2. Its bits 0b1001 are those of
+        the columns 5 and 2; the word for the columns 4 and 5 becomes 0b10.
+    """
+    b, (rows, columns) = e.b, kernel.shape
+    n = kernel.values[-1].attributes["lanes"]
+    e.tail = None
+    with e.share.loop(b, rows) as r, loop(b, -(-columns // n)) as c:
+        e.known.clear()
+        first = b.mul(c, index(n))
+        begin = smaller(b, first, index(columns - n)) if columns % n else first
+        row, column = Digit(r, rows), Digit(begin, columns, n)
+        places = [Place(d.value, d.lanes, (d,)) for d in (row, column)]
+        *elements, bits = kernel.values
+        for v in elements:
+            x = e.at(v, places)
+            if id(v) in e.plan.stored:
+                e.store(v, places, x)
+        x, kind = e.at(bits.operands[0], places), type_of(bits.dtype)
+        unequal = b.fcmp_unordered if bits.operands[0].dtype.kind == "f" else b.icmp_unsigned
+        word = b.bitcast(unequal("!=", x, constant(0, x.type)), ir.integer(n))
+        word = b.zext(word, kind) if n < kind.width else word
+        passed = b.trunc(b.sub(first, begin), kind)
+        e.store(bits, [Place(c), Place(r)], b.lshr(word, passed))
 
 
 def visits_kernel(e: Elements, kernel: Kernel) -> None:
@@ -70,19 +105,25 @@ def _of_columns(e: Elements, v: Value, bits: Value) -> None:
     """Bands of columns of x: a few bits of a chunk, for as many rows as a vector has lanes."""
     b, (chunks, rows) = e.b, bits.shape
     height, lanes = v.attributes["height"], v.attributes["lanes"]
-    masks = [((1 << height) - 1) << g * height for g in range(lanes // height)]
-    with e.share.loop(b, chunks) as c:
-        numbers = [b.add(b.mul(c, index(len(masks))), index(g)) for g in range(len(masks))]
+    bands = lanes // height
+    some = min(bands, ABREAST)
+    masks = [((1 << height) - 1) << g * height for g in range(some)]
+    with e.share.over(b, chunks * bands // some) as part:
+        c, r = (f(part, index(bands // some)) for f in (b.udiv, b.urem))
+        numbers = [b.add(b.mul(part, index(some)), index(g)) for g in range(some)]
+        passed = b.trunc(b.mul(r, index(some * height)), type_of(bits.dtype))
 
         def block(first: Any, found: list[Any]) -> list[Any]:
+            e.tail = tail_of(rows, first, lanes)
             here = e.load(bits, [Place(c), Place(first, lanes)])
+            if e.tail is not None:
+                here = b.select(e.tail.mask(b), here, constant(0, here.type))
+            here, e.tail = b.lshr(here, splat(b, passed, lanes)), None
             following = []
             for number, mask, position in zip(numbers, masks, found, strict=True):
                 wanted = b.icmp_unsigned(
                     "!=", b.and_(here, constant(mask, here.type)), constant(0, here.type)
                 )
-                if rows % lanes:
-                    wanted = b.and_(wanted, below(b, first, rows, lanes))
                 together = b.bitcast(wanted, ir.integer(lanes))
                 following.append(_append(e, v, number, position, first, together))
             return following
@@ -97,15 +138,16 @@ def _append(e: Elements, v: Value, band: Any, found: Any, first: Any, bits: Any)
     b, n = e.b, bits.type.width
     if n < COMPRESSING:
         return _append_singly(e, v, band, found, first, bits)
-    places = b.add(splat(b, b.trunc(first, I32), n), counted(I32, n))
+    kind = type_of(v.dtype)
+    places = b.add(splat(b, b.trunc(first, kind), n), counted(kind, n))
     wanted = b.bitcast(bits, ir.VectorType(I1, n))
     name, rest = (
-        f"llvm.experimental.vector.compress.v{n}i32",
+        f"llvm.experimental.vector.compress.v{n}i{kind.width}",
         ir.Constant(places.type, ir.Undefined),
     )
     chosen = b.call_known(name, places.type, [places, wanted, rest])
     e.store(v, [Place(band), Place(b.add(found, index(1)), n)], chosen)
-    return b.add(found, b.zext(call(b, "ctpop", b.zext(bits, I32)), I64))
+    return b.add(found, call(b, "ctpop", b.zext(bits, I64)))
 
 
 def _append_singly(e: Elements, v: Value, band: Any, found: Any, first: Any, bits: Any) -> Any:
@@ -120,4 +162,4 @@ def _append_singly(e: Elements, v: Value, band: Any, found: Any, first: Any, bit
 
 def _close(e: Elements, v: Value, band: Any, found: Sequence[Any]) -> None:
     """Write the number of places in front of them."""
-    e.store(v, [Place(band), Place(index(0))], e.b.trunc(found[0], I32))
+    e.store(v, [Place(band), Place(index(0))], e.b.trunc(found[0], type_of(v.dtype)))

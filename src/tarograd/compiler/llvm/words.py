@@ -135,8 +135,15 @@ def counted(kind: Any, n: int) -> Any:
 
 def below(b: Any, first: Any, length: int, n: int) -> Any:
     """Which of the n indices from `first` on are below `length`."""
-    places = b.add(splat(b, first, n), counted(I64, n))
+    kind = I32 if length < 2**31 else I64  # the narrower one fits into as few registers as float32
+    start = first if kind is I64 else b.trunc(first, I32)
+    places = b.add(splat(b, start, n), counted(kind, n))
     return b.icmp_unsigned("<", places, constant(length, places.type))
+
+
+def smaller(b: Any, i: Any, j: Any) -> Any:
+    """The smaller one of two places."""
+    return b.select(b.icmp_unsigned("<", i, j), i, j)
 
 
 def assembled(b: Any, digits: Sequence[Digit]) -> Place:
