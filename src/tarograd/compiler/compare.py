@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tarograd.compiler.plan import MOVERS
+from tarograd.compiler.fusion import MOVERS
 from tarograd.compiler.program import Program, Value
 from tarograd.graph import Array
 from tarograd.ops import matmul, reduction, shape

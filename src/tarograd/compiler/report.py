@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from math import prod
 from typing import NamedTuple
 
-from tarograd.compiler.plan import Kernel, Plan
+from tarograd.compiler.fusion import Kernel
+from tarograd.compiler.plan import Plan
 from tarograd.compiler.program import Value
 from tarograd.ops import matmul, reduction
 

@@ -138,8 +138,10 @@ class Adam(Optimizer):
     """Momentum and RMSProp, both corrected for their start at 0.
 
     m ← beta1 m + (1 − beta1) g, v ← beta2 v + (1 − beta2) g²,
-    w ← w − lr m̂ / (√v̂ + eps) with m̂ = m / (1 − beta1^t), v̂ = v / (1 − beta2^t).
-    Source: D. Kingma, J. Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1.
+    w ← w − lr m̂ / (√v̂ + eps) with m̂ = m / (1 − beta1^t), v̂ = v / (1 − beta2^t). What corrects
+    them is multiplied into lr and eps, which are two numbers instead of two arrays.
+    Source: D. Kingma, J. Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1 and
+    the remark behind it.
 
     Args:
         beta1: what is kept of the average gradient m, 0 ≤ beta1 < 1.
@@ -163,9 +165,10 @@ class Adam(Optimizer):
         """The two averages, then a step of about lr."""
         m = self.beta1 * state["m"] + (1 - self.beta1) * g
         v = self.beta2 * state["v"] + (1 - self.beta2) * (g * g)
-        m_corrected = m / fitting(1 - self.beta1**step, w)
-        v_corrected = v / fitting(1 - self.beta2**step, w)
-        return w - lr * m_corrected / (np.sqrt(v_corrected) + self.eps), {"m": m, "v": v}
+        root = np.sqrt(1 - self.beta2**step)  # √v̂ is √v / root
+        rate = lr * fitting(root / (1 - self.beta1**step), w)
+        eps = fitting(self.eps * root, w)
+        return w - rate * m / (np.sqrt(v) + eps), {"m": m, "v": v}
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tarograd.compiler.plan import Kernel, Plan
+from tarograd.compiler.fusion import Kernel
+from tarograd.compiler.plan import Plan
 from tarograd.compiler.program import Value
 
 Spot = tuple[str, int]  # a block of memory, and a byte in it

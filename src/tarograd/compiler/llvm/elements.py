@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from tarograd.compiler.fusion import Kernel
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.alike import Spot
 from tarograd.compiler.llvm.keys import located, of_arrays_in
@@ -34,7 +35,7 @@ from tarograd.compiler.llvm.words import (
     vector_type,
 )
 from tarograd.compiler.llvm.words import Place as Place
-from tarograd.compiler.plan import Kernel, Plan
+from tarograd.compiler.plan import Plan
 from tarograd.compiler.program import Value
 from tarograd.compiler.skipping import lookup
 from tarograd.compiler.trace import Untraceable

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from tarograd.compiler.fusion import Kernel
 from tarograd.compiler.llvm.elements import ONE, Elements
 from tarograd.compiler.llvm.keys import located, of_arrays_in
 from tarograd.compiler.llvm.nest import At, Touch, explored
@@ -23,7 +24,6 @@ from tarograd.compiler.llvm.words import (
     type_of,
 )
 from tarograd.compiler.placing import Key, area, disjoint, size, spelled_out
-from tarograd.compiler.plan import Kernel
 from tarograd.compiler.program import Value
 
 

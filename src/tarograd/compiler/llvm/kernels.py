@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tarograd.compiler.fusion import Kernel
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.alike import Spot, described
 from tarograd.compiler.llvm.elements import ONE, Elements, Place
@@ -35,7 +36,7 @@ from tarograd.compiler.llvm.words import (
     type_of,
     vector_type,
 )
-from tarograd.compiler.plan import Kernel, Plan
+from tarograd.compiler.plan import Plan
 from tarograd.compiler.program import Value
 from tarograd.graph import Primitive
 from tarograd.ops import arithmetic, elementwise, reduction

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from tarograd.compiler.fusion import Kernel
 from tarograd.compiler.llvm import functions
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.elements import Elements, Place
 from tarograd.compiler.llvm.operations import converted
 from tarograd.compiler.llvm.words import FLOATS, I64, call, constant, index, loop
-from tarograd.compiler.plan import Kernel
 from tarograd.compiler.program import Value
 from tarograd.compiler.trace import Untraceable
 from tarograd.ops import random

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from tarograd.compiler.fusion import Kernel
 from tarograd.compiler.layout import lanes_of
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.elements import Elements, Place, tail_of
@@ -34,7 +35,6 @@ from tarograd.compiler.llvm.words import (
     type_of,
     vector_type,
 )
-from tarograd.compiler.plan import Kernel
 from tarograd.compiler.program import Value
 from tarograd.ops import shape
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tarograd.compiler.fusion import Kernel
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.elements import Elements, Place, tail_of
 from tarograd.compiler.llvm.words import (
@@ -22,7 +23,6 @@ from tarograd.compiler.llvm.words import (
     splat,
     type_of,
 )
-from tarograd.compiler.plan import Kernel
 from tarograd.compiler.program import Value
 
 ABREAST = 8  # bands whose lists grow together: their lengths stay in registers

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from tarograd.compiler.fusion import Kernel
 from tarograd.compiler.layout import CONFLICT, SHORT, lanes_of
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.elements import Elements, Place
@@ -20,7 +21,6 @@ from tarograd.compiler.llvm.words import (
     type_of,
     vector_type,
 )
-from tarograd.compiler.plan import Kernel
 from tarograd.compiler.program import Value
 from tarograd.ops import shape
 
