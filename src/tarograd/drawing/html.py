@@ -89,6 +89,7 @@ def document(
         f'<!DOCTYPE html>\n<html lang="{language or "en"}">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<link rel="icon" href="data:,">\n'  # else a browser asks the server for one
         f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n"
         '<body>\n<main id="app"></main>\n'
         f'<script type="application/json" id="data">{data}</script>\n'
