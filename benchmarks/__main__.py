@@ -32,13 +32,14 @@ def main(what: str, works: tuple[str, ...], quick: bool) -> None:
         os.environ[variable] = "1"  # before NumPy and the peers are imported
     from threadpoolctl import threadpool_limits
 
-    from benchmarks import contenders, measure, problem, race, table, whole
+    from benchmarks import contenders, measure, problem, race, table, timing, whole
 
     size = problem.QUICK if quick else problem.FULL
     sections: dict[str, list[table.Row]] = {}
     print(f"{table.machine()}, {os.cpu_count()} cores of which one is used")
     print(contenders.packages())
     if what == "race":
+        timing.keep_to_one_core()
         with threadpool_limits(1):
             print(f"\n{race.race(size, works)}")
         return

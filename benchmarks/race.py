@@ -20,8 +20,8 @@ HEADINGS = ("", "median", "minimum", "÷ JAX", "÷ PyTorch", "GFLOP/s", "of peak
 def race(size: Size, names: tuple[str, ...]) -> str:
     """A table of the pieces of work with these names, or of all.
 
-    The times are those of the processor, which was at work for the task: everyone has one thread,
-    and a machine that is busy with other things distorts them less than it does the clock's.
+    The times are those of the processor, which was at work for the task: everyone has one core, and
+    a machine that is busy with other things distorts them less than it does the clock's.
     """
     rows = [list(HEADINGS)]
     for work in WORKS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,6 +29,15 @@ class Timing:
     def ratio(self, other: Timing) -> float:
         """How many times as long as `other` it took: the median over the rounds."""
         return median(a / b for a, b in zip(self.wall, other.wall, strict=True))
+
+
+def keep_to_one_core() -> None:
+    """Of those that this process may use the last one, for it and its threads, where that is known.
+
+    Helpers of JAX would take another one besides, and hand over the work between the two.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def interleaved(tasks: dict[str, Callable[[], object]], rounds: int) -> dict[str, Timing]:

@@ -19,6 +19,7 @@ import tarograd as tg
 from benchmarks.problem import FULL, QUICK, Size, dataset, rows
 from benchmarks.steppers import STEPPERS, Jax, Stepper, TarogradSkipping, Torch, TorchCompiled
 from benchmarks.table import aligned, seconds
+from benchmarks.timing import keep_to_one_core
 from benchmarks.works import WORKS
 
 WORK = WORKS[0]
@@ -117,9 +118,8 @@ def _section(
 
 
 def main() -> None:
-    """What the child does, on one core: helpers of JAX would take another one besides."""
-    if hasattr(os, "sched_setaffinity"):  # not everywhere
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    """What the child does, on one core."""
+    keep_to_one_core()
     what, name, steps = sys.argv[1:4]
     kind = next(k for k in STEPPERS if k.name == name)
     if what == "first":
