@@ -213,7 +213,7 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
         )
     key: list[Any] = list(np.ix_(*map(np.arange, x.shape)))
     key[i] = indices
-    return x[tuple(key)]
+    return shapes.index(x, *key, key=(shapes.ARRAY,) * x.ndim)
 
 
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:

@@ -43,7 +43,7 @@ class NumPyOperand(Operand):
         parts = list(key) if isinstance(key, tuple) else [key]
         arrays = []
         for i, part in enumerate(parts):
-            if isinstance(part, Operand | np.ndarray | list | bool | np.bool_):
+            if isinstance(part, Operand | np.ndarray | list | tuple | range | bool | np.bool_):
                 arrays.append(_index_array(part))
                 parts[i] = ARRAY
             elif not isinstance(part, int | np.integer | slice | None) and part is not ...:

@@ -59,6 +59,8 @@ class Tensor(NumPyOperand):
         self._grad: Array | None = None
         self.node: Node | None = None
         self.name = name
+        if (trace := recorder()) is not None:
+            trace.made(self)
 
     @classmethod
     def _computed(cls, value: Any, node: Node) -> Tensor:
