@@ -22,6 +22,24 @@ def test_one_input_gives_a_tensor_and_a_list_gives_a_list() -> None:
     assert [s.item() for s in grad(z, [x, y])] == [24, 9]
     assert [s.item() for s in grad(z, (y, y, x))] == [9, 9, 24]
     assert grad(z, []) == []
+    assert {k: s.item() for k, s in grad(z, {"b": y, "a": x}).items()} == {"b": 9, "a": 24}
+
+
+def test_parameters_in_dicts_and_tuples() -> None:
+    def loss(params: Any, x: Any) -> Any:
+        (w, b), scale = params["affine"], params["scale"]
+        return ((x @ w + b) * scale).sum()
+
+    x, w = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0], [0.5]])
+    params = {"affine": (w, np.array([2.0])), "scale": 3.0}
+    value, slopes = value_and_grad(loss)(params, x)
+    assert value == 33
+    (dw, db), dscale = slopes["affine"], slopes["scale"]
+    assert (dw.tolist(), db.tolist(), float(dscale)) == ([[12], [18]], [6], 11)
+    value, (slopes, dx) = value_and_grad(loss, argnums=(0, 1))({**params, "scale": Tensor(3.0)}, x)
+    assert isinstance(value, Tensor)
+    assert slopes["scale"].item() == 11
+    assert dx.value.tolist() == [[3, 1.5], [3, 1.5]]
 
 
 def test_grad_leaves_nothing_behind() -> None:

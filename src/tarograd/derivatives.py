@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,21 +11,24 @@ from numpy.typing import ArrayLike
 from tarograd.backward import backpropagate
 from tarograd.graph import topological_order
 from tarograd.inputs import recorder, upstream_gradient
+from tarograd.structure import mapped
 from tarograd.tensor import Tensor, constant
 
 
 def grad(
-    output: Tensor, inputs: Tensor | Sequence[Tensor], upstream: ArrayLike | Tensor | None = None
+    output: Tensor,
+    inputs: Tensor | Iterable[Tensor] | Mapping[Any, Tensor],
+    upstream: ArrayLike | Tensor | None = None,
 ) -> Any:
     """The derivative of `output` with respect to `inputs`, recorded like any other computation.
 
     Args:
         output: the Tensor to differentiate.
-        inputs: a Tensor of its graph, leaf or not, or a list of them.
+        inputs: a Tensor of its graph, leaf or not, or a list or dict of them.
         upstream: the gradient that arrives at `output`, of its shape; 1 for a single number.
 
     Returns:
-        for each input a Tensor of its shape, a list of them for a list; zeros where `output`
+        for each input a Tensor of its shape, a list or dict of them for such; zeros where `output`
         does not depend on the input. They can be differentiated again, to any order.
 
     Raises:
@@ -37,6 +40,8 @@ def grad(
         >>> print(slope, grad(slope, x))
         Tensor(12) Tensor(12)
     """
+    if isinstance(inputs, Mapping):
+        return dict(zip(inputs, grad(output, inputs.values(), upstream), strict=True))
     wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     g = constant(upstream_gradient(output, upstream))
     order = topological_order(output)
@@ -57,7 +62,8 @@ def value_and_grad(
 
     Args:
         f: a function of Tensors with one number as its result.
-        argnums: which argument to differentiate by, or which several.
+        argnums: which argument to differentiate by, or which several. They may be tuples, lists
+            and dicts of arrays.
 
     Returns:
         a function of the same arguments. It gives `(value, gradient)`, with a tuple of
@@ -76,17 +82,25 @@ def value_and_grad(
         if not all(-count <= i < count for i in named):
             raise ValueError(f"value_and_grad: argnums={argnums} for {count} arguments")
         places = [i % count for i in named]
-        recorded = any(isinstance(a, Tensor) for a in arguments)
-        given = [
-            Tensor(a) if i in places and not isinstance(a, Tensor) else a
-            for i, a in enumerate(arguments)
-        ]
+        parts: list[Any] = []
+        mapped(lambda _, x: parts.append(x), list(arguments), "")
+        inputs: list[Tensor] = []
+
+        def kept(_: str, x: Any) -> Tensor:
+            inputs.append(x if isinstance(x, Tensor) else Tensor(x))
+            return inputs[-1]
+
+        given = list(arguments)
+        for i in places:
+            given[i] = mapped(kept, given[i], "")
         output = f(*given)
         if not isinstance(output, Tensor):
             raise TypeError(f"{f!r} gave {type(output).__name__}: a Tensor has to come out of it")
-        slopes = grad(output, [given[i] for i in places])
-        if not recorded:
+        slopes = grad(output, inputs)
+        if not any(isinstance(x, Tensor) for x in parts):
             output, slopes = output.value, [s.value for s in slopes]
-        return output, slopes[0] if isinstance(argnums, int) else tuple(slopes)
+        rest = iter(slopes)
+        found = [mapped(lambda *_: next(rest), arguments[i], "") for i in places]
+        return output, found[0] if isinstance(argnums, int) else tuple(found)
 
     return differentiated

@@ -334,6 +334,8 @@ class Tensor(NumPyOperand):
         """All elements in a row."""
         return cast(Tensor, numpy_shapes.ravel(self))
 
+    flatten = ravel
+
     def squeeze(self, axis: numpy_shapes.Axis = None) -> Tensor:
         """Without the axes of length 1."""
         return cast(Tensor, numpy_shapes.squeeze(self, axis))

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from tarograd.compiler.recording import Recording, record
-from tarograd.compiler.structure import is_structure, mapped
 from tarograd.compiler.surroundings import METHODS, Surroundings, check
 from tarograd.compiler.trace import WEAK, Trace, Unknown
 from tarograd.compiler.version import Version
 from tarograd.graph import current_context
 from tarograd.inputs import recorder
+from tarograd.structure import is_structure, mapped
 from tarograd.tensor import Tensor
 
 _TRACING = threading.RLock()  # the Parameters are traced ones meanwhile

@@ -26,7 +26,8 @@ def within(text: Text, binding: int) -> str:
 
 
 def _infix(operator: str, binding: int) -> Writer:
-    left, right = binding + (binding == POWER), binding + (binding != POWER)
+    # a < b < c would be two comparisons at once, and a**b**c is a**(b**c).
+    left, right = binding + (binding in (COMPARE, POWER)), binding + (binding != POWER)
     return lambda v, x: (binding, f"{within(x[0], left)} {operator} {within(x[1], right)}")
 
 

@@ -44,7 +44,6 @@ from tarograd.compiler.guard import INPUT, Traced, check_key, refusing
 from tarograd.compiler.guard import Untraceable as Untraceable
 from tarograd.compiler.naming import Naming
 from tarograd.compiler.program import Program, Value
-from tarograd.compiler.structure import mapped
 from tarograd.compiler.updates import Update, updated
 from tarograd.graph import (
     CONSTANT,
@@ -57,6 +56,7 @@ from tarograd.graph import (
 )
 from tarograd.inputs import NUMBERS
 from tarograd.ops import elementwise, random, shape
+from tarograd.structure import mapped
 from tarograd.tensor import Parameter, Tensor
 
 # Joins all outputs, so that they have one topological order.

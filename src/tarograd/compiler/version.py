@@ -16,10 +16,10 @@ from tarograd.compiler.numpy_source import executable, numpy_source
 from tarograd.compiler.program import Program, Value
 from tarograd.compiler.recording import Recording
 from tarograd.compiler.rewrite import rewrite
-from tarograd.compiler.structure import mapped
 from tarograd.compiler.trace import Untraceable
 from tarograd.graph import CONSTANT, Array, Node
 from tarograd.ops import shape
+from tarograd.structure import mapped
 from tarograd.tensor import Tensor
 
 LARGE = 2**16  # bytes
