@@ -42,6 +42,29 @@ def test_parameters_in_dicts_and_tuples() -> None:
     assert dx.value.tolist() == [[3, 1.5], [3, 1.5]]
 
 
+def test_arguments_by_name_are_passed_on() -> None:
+    value, slope = value_and_grad(lambda x, scale=1.0: x * x * scale)(3.0, scale=2.0)
+    assert (value, slope) == (18, 12)
+    value, slope = value_and_grad(lambda x, *, by: x * by)(3.0, by=Tensor(2.0))
+    assert (value.item(), slope.item()) == (6, 2)
+
+
+@pytest.mark.parametrize(
+    ("output", "inputs", "told"),
+    [
+        (3.0, Tensor(1.0), "of float"),
+        ([Tensor(1.0)], Tensor(1.0), "of list"),
+        (Tensor(1.0), None, "by NoneType"),
+        (Tensor(1.0), [1.0], "by float"),
+        (Tensor(1.0), np.ones(3), "by float64"),
+        (Tensor(1.0), {"w": np.ones(3)}, "by ndarray"),
+    ],
+)
+def test_what_is_no_tensor_is_told(output: Any, inputs: Any, told: str) -> None:
+    with pytest.raises(TypeError, match=f"grad {told}: a derivative is of a Tensor, by other"):
+        grad(output, inputs)
+
+
 def test_grad_leaves_nothing_behind() -> None:
     x = Tensor([1.0, 2.0])
     grad((x * x).sum(), x)

@@ -42,7 +42,12 @@ def grad(
     """
     if isinstance(inputs, Mapping):
         return dict(zip(inputs, grad(output, inputs.values(), upstream), strict=True))
-    wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    single = isinstance(inputs, Tensor) or not isinstance(inputs, Iterable)
+    wanted: list[Any] = [inputs] if single else [*inputs]
+    for what, x in [("of", output), *(("by", x) for x in wanted)]:
+        if not isinstance(x, Tensor):
+            given = type(x).__name__
+            raise TypeError(f"grad {what} {given}: a derivative is of a Tensor, by other Tensors")
     g = constant(upstream_gradient(output, upstream))
     order = topological_order(output)
     targets = {id(x) for x in wanted}
@@ -52,7 +57,7 @@ def grad(
     found = {id(x): constant(g) for x, g, _ in walk if id(x) in targets}
     zeros = [constant(np.zeros(x.shape, x.dtype)) if id(x) not in found else None for x in wanted]
     slopes = [found.get(id(x), zero) for x, zero in zip(wanted, zeros, strict=True)]
-    return slopes[0] if isinstance(inputs, Tensor) else slopes
+    return slopes[0] if single else slopes
 
 
 def value_and_grad(
@@ -76,14 +81,14 @@ def value_and_grad(
         5.0 [2. 4.]
     """
 
-    def differentiated(*arguments: Any) -> tuple[Any, Any]:
+    def differentiated(*arguments: Any, **named: Any) -> tuple[Any, Any]:
         count = len(arguments)
-        named = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-        if not all(-count <= i < count for i in named):
+        chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+        if not all(-count <= i < count for i in chosen):
             raise ValueError(f"value_and_grad: argnums={argnums} for {count} arguments")
-        places = [i % count for i in named]
+        places = [i % count for i in chosen]
         parts: list[Any] = []
-        mapped(lambda _, x: parts.append(x), list(arguments), "")
+        mapped(lambda _, x: parts.append(x), [*arguments, named], "")
         inputs: list[Tensor] = []
 
         def kept(_: str, x: Any) -> Tensor:
@@ -93,7 +98,7 @@ def value_and_grad(
         given = list(arguments)
         for i in places:
             given[i] = mapped(kept, given[i], "")
-        output = f(*given)
+        output = f(*given, **named)
         if not isinstance(output, Tensor):
             raise TypeError(f"{f!r} gave {type(output).__name__}: a Tensor has to come out of it")
         slopes = grad(output, inputs)

@@ -241,8 +241,8 @@ def _arranged(x: Any, names: str, wanted: str) -> Any:
 
 
 def _like(fill: Callable[..., Any]) -> Callable[..., Any]:
-    """NumPy's own function, of the Tensor's value: a constant of the same shape and dtype."""
-    return lambda x, *args, **kwargs: fill(x.value, *args, **kwargs)
+    """NumPy's own function, of an array of the Tensor's shape and dtype: a constant."""
+    return lambda x, *args, **kwargs: fill(np.empty(x.shape, x.dtype), *args, **kwargs)
 
 
 # What answers for a ufunc; those of two inputs first.

@@ -353,8 +353,8 @@ class Tensor(NumPyOperand):
         return cast(Tensor, npf.clip(self, min, max))
 
     def astype(self, dtype: DTypeLike) -> Tensor:
-        """The value in another float dtype; the gradient comes back in this one."""
-        if np.dtype(dtype).kind != "f":
+        """The value in another dtype, of floats if this is; the gradient comes back in this one."""
+        if np.dtype(dtype).kind != "f" == self.dtype.kind:
             raise TypeError(f"astype({np.dtype(dtype)}) would cut the graph; use .value.astype")
         return self.record(elementwise.cast, (self,), {"dtype": np.dtype(dtype)})
 

@@ -151,6 +151,44 @@ def test_places_may_be_moved_before_they_index() -> None:
             f(q, target, *wrong)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64])
+def test_labels_may_be_cast(dtype: Any) -> None:
+    @tg.compile
+    def f(x: Any, t: Any) -> Any:
+        t = t.astype(dtype)
+        hits = (x.argmax(axis=1) == t).astype(int)
+        return x[np.arange(3), t], tg.one_hot(t, 4), hits.sum(), (t > 0).astype(np.float32)
+
+    x = RNG.normal(size=(3, 4))
+    for t in (np.array([0, 3, 2]), np.array([1, 1, 0])):
+        picked, rows, hits, positive = f(x, t)
+        np.testing.assert_array_equal(picked, x[range(3), t])
+        np.testing.assert_array_equal(rows, np.eye(4)[t])
+        assert (int(hits), hits.dtype) == ((x.argmax(axis=1) == t).sum(), np.int64)
+        np.testing.assert_array_equal(positive, (t > 0).astype(np.float32), strict=True)
+    with pytest.raises(IndexError, match="the index 4 is out of bounds for an axis of length 4"):
+        f(x, np.array([0, 4, 0]))
+    with pytest.raises(TypeError, match=r"astype\(int64\) would cut the graph"):
+        tg.compile(lambda x: x.astype(int))(x)
+
+
+def test_an_index_that_loses_its_sign_is_refused() -> None:
+    with pytest.raises(Untraceable, match="a check of computed indices"):
+        tg.compile(lambda x, i: x[i.astype(np.uint8)])(np.ones(3), np.array([-1]))
+
+
+def test_constants_like_a_tensor() -> None:
+    @tg.compile
+    def f(x: Any) -> Any:
+        return np.zeros_like(x) - x, np.ones_like(x) * x, np.full_like(x, 3, dtype=int) * x
+
+    x = np.array([[1.0, 2.0]], np.float32)
+    zeros, ones, full = f(x)
+    np.testing.assert_array_equal(zeros, -x, strict=True)
+    np.testing.assert_array_equal(ones, x, strict=True)
+    np.testing.assert_array_equal(full, 3 * x, strict=True)
+
+
 def test_what_a_computed_index_has_to_be_is_told() -> None:
     for function, told in (
         (lambda x, i: x[i + 1], "made by add, .* Give them as an argument"),

@@ -16,7 +16,7 @@ import numpy as np
 from tarograd.compiler.program import Check
 from tarograd.graph import CONSTANT, Array, Operand, Primitive
 from tarograd.inputs import recorder, tracing
-from tarograd.ops import reduction, shape
+from tarograd.ops import elementwise, reduction, shape
 from tarograd.ops.shape import ARRAY
 from tarograd.tensor import Parameter, Tensor
 
@@ -129,9 +129,13 @@ class Refusing:
 
 
 def sources(x: Any) -> Iterator[Any]:
-    """The Tensors and arrays of which the elements are those of `x`."""
+    """The Tensors and arrays of which the elements are those of `x`.
+
+    A place along an axis that becomes a narrower number with a sign is one still, from the end.
+    """
     node = getattr(x, "node", None)
-    if node is None or node.primitive not in MOVERS:
+    signed = node is not None and node.primitive is elementwise.cast and x.dtype.kind == "i"
+    if node is None or (node.primitive not in MOVERS and not signed):
         yield x
         return
     for given in node.inputs[:1] if node.primitive is shape.index else node.inputs:
