@@ -360,6 +360,8 @@ def test_a_tensor_as_an_argument_is_refused() -> None:
         (lambda x: x * tg.Parameter([1.0]), "neither an argument nor one of its parameters"),
         (lambda x: x.value, ".value of 'x'"),
         (lambda x: sum(x * i for i in range(x[0])), r"range\(\)"),
+        (lambda x: x.sum(axis=x[0]), r"an axis,: .* made by index, .* Take the number from around"),
+        (lambda x: np.expand_dims(x, x[0]), "an axis"),
         (lambda x: x * round(x[0]), r"round\(\)"),
         (lambda x: x * np.random.rand(), "draws random numbers"),  # noqa: NPY002  # the old way
         (lambda x: x * DICE.random(), "draws random numbers"),

@@ -26,6 +26,7 @@ INPUT = Primitive(name="input", symbol="", forward=lambda: 0.0)
 MOVERS = (shape.index, shape.reshape, shape.transpose, shape.repeat, shape.concatenate, shape.stack)
 # What to do instead.
 ITSELF = "Compute with the Tensor itself (np.where instead of `if`)"
+AROUND = "Take the number from around the function, for example by functools.partial"
 JOINED = (
     "Join Tensors by np.stack instead of np.array or y[i] = …, make an array that a Tensor indexes "
     "a Tensor or an argument"
@@ -99,7 +100,7 @@ class Refusing:
     __bool__ = _refused("__bool__", "bool(), such as in an `if`,")
     __float__ = _refused("__float__", "float()")
     __int__ = _refused("__int__", "int()")
-    __index__ = _refused("__index__", "a whole number, such as in range() or a shape,")
+    __index__ = _refused("__index__", "a whole number, as in range(), a shape or an axis,", AROUND)
     __round__ = _refused("__round__", "round()")
     __array__ = _refused("__array__", "np.asarray()", JOINED)
 
