@@ -168,7 +168,8 @@ class Compiled:
         found: dict[str, Any] = {}
 
         def kept(name: str, x: Any) -> str:
-            found[key := _free(re.sub(r"\W", "_", name), found)] = x
+            name = name if name.isidentifier() else re.sub(r"\W", "_", name)
+            found[key := _free(name, found)] = x
             return key
 
         structure: dict[str, Any] = {}
