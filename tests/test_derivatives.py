@@ -23,6 +23,9 @@ def test_one_input_gives_a_tensor_and_a_list_gives_a_list() -> None:
     assert [s.item() for s in grad(z, (y, y, x))] == [9, 9, 24]
     assert grad(z, []) == []
     assert {k: s.item() for k, s in grad(z, {"b": y, "a": x}).items()} == {"b": 9, "a": 24}
+    assert [s.item() for s in grad(z, {"b": y, "a": x}.values())] == [9, 24]
+    (first, (second,)), other = grad(z, [(x, (y,)), {"w": x}])
+    assert (first.item(), second.item(), other["w"].item()) == (24, 9, 24)
 
 
 def test_parameters_in_dicts_and_tuples() -> None:
@@ -55,8 +58,9 @@ def test_arguments_by_name_are_passed_on() -> None:
         (3.0, Tensor(1.0), "of float"),
         ([Tensor(1.0)], Tensor(1.0), "of list"),
         (Tensor(1.0), None, "by NoneType"),
-        (Tensor(1.0), [1.0], "by float"),
-        (Tensor(1.0), np.ones(3), "by float64"),
+        (Tensor(1.0), [1.0], "by list"),
+        (Tensor(1.0), [Tensor(1.0), 1.0], "by float"),
+        (Tensor(1.0), np.ones((3, 3)), "by ndarray"),
         (Tensor(1.0), {"w": np.ones(3)}, "by ndarray"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,21 +15,17 @@ from tarograd.structure import mapped
 from tarograd.tensor import Tensor, constant
 
 
-def grad(
-    output: Tensor,
-    inputs: Tensor | Iterable[Tensor] | Mapping[Any, Tensor],
-    upstream: ArrayLike | Tensor | None = None,
-) -> Any:
+def grad(output: Tensor, inputs: Any, upstream: ArrayLike | Tensor | None = None) -> Any:
     """The derivative of `output` with respect to `inputs`, recorded like any other computation.
 
     Args:
         output: the Tensor to differentiate.
-        inputs: a Tensor of its graph, leaf or not, or a list or dict of them.
+        inputs: a Tensor of its graph, leaf or not, or lists, tuples and dicts of them.
         upstream: the gradient that arrives at `output`, of its shape; 1 for a single number.
 
     Returns:
-        for each input a Tensor of its shape, a list or dict of them for such; zeros where `output`
-        does not depend on the input. They can be differentiated again, to any order.
+        for each input a Tensor of its shape, in the same lists, tuples and dicts; zeros where
+        `output` does not depend on the input. They can be differentiated again, to any order.
 
     Raises:
         ValueError: without `upstream` for more than one number, or if its shape differs.
@@ -40,10 +36,10 @@ def grad(
         >>> print(slope, grad(slope, x))
         Tensor(12) Tensor(12)
     """
-    if isinstance(inputs, Mapping):
-        return dict(zip(inputs, grad(output, inputs.values(), upstream), strict=True))
-    single = isinstance(inputs, Tensor) or not isinstance(inputs, Iterable)
-    wanted: list[Any] = [inputs] if single else [*inputs]
+    if isinstance(inputs, Iterable) and not isinstance(inputs, Tensor | tuple | dict):
+        inputs = list(inputs)  # the values of a dict, for example
+    wanted: list[Any] = []
+    mapped(lambda _, x: wanted.append(x), inputs, "")
     for what, x in [("of", output), *(("by", x) for x in wanted)]:
         if not isinstance(x, Tensor):
             given = type(x).__name__
@@ -56,8 +52,8 @@ def grad(
         walk = trace.backward(output, walk)
     found = {id(x): constant(g) for x, g, _ in walk if id(x) in targets}
     zeros = [constant(np.zeros(x.shape, x.dtype)) if id(x) not in found else None for x in wanted]
-    slopes = [found.get(id(x), zero) for x, zero in zip(wanted, zeros, strict=True)]
-    return slopes[0] if single else slopes
+    slopes = iter([found.get(id(x), zero) for x, zero in zip(wanted, zeros, strict=True)])
+    return mapped(lambda *_: next(slopes), inputs, "")
 
 
 def value_and_grad(
