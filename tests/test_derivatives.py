@@ -22,6 +22,51 @@ def test_one_input_gives_a_tensor_and_a_list_gives_a_list() -> None:
     assert [s.item() for s in grad(z, [x, y])] == [24, 9]
     assert [s.item() for s in grad(z, (y, y, x))] == [9, 9, 24]
     assert grad(z, []) == []
+    assert {k: s.item() for k, s in grad(z, {"b": y, "a": x}).items()} == {"b": 9, "a": 24}
+    assert [s.item() for s in grad(z, {"b": y, "a": x}.values())] == [9, 24]
+    (first, (second,)), other = grad(z, [(x, (y,)), {"w": x}])
+    assert (first.item(), second.item(), other["w"].item()) == (24, 9, 24)
+
+
+def test_parameters_in_dicts_and_tuples() -> None:
+    def loss(params: Any, x: Any) -> Any:
+        (w, b), scale = params["affine"], params["scale"]
+        return ((x @ w + b) * scale).sum()
+
+    x, w = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0], [0.5]])
+    params = {"affine": (w, np.array([2.0])), "scale": 3.0}
+    value, slopes = value_and_grad(loss)(params, x)
+    assert value == 33
+    (dw, db), dscale = slopes["affine"], slopes["scale"]
+    assert (dw.tolist(), db.tolist(), float(dscale)) == ([[12], [18]], [6], 11)
+    value, (slopes, dx) = value_and_grad(loss, argnums=(0, 1))({**params, "scale": Tensor(3.0)}, x)
+    assert isinstance(value, Tensor)
+    assert slopes["scale"].item() == 11
+    assert dx.value.tolist() == [[3, 1.5], [3, 1.5]]
+
+
+def test_arguments_by_name_are_passed_on() -> None:
+    value, slope = value_and_grad(lambda x, scale=1.0: x * x * scale)(3.0, scale=2.0)
+    assert (value, slope) == (18, 12)
+    value, slope = value_and_grad(lambda x, *, by: x * by)(3.0, by=Tensor(2.0))
+    assert (value.item(), slope.item()) == (6, 2)
+
+
+@pytest.mark.parametrize(
+    ("output", "inputs", "told"),
+    [
+        (3.0, Tensor(1.0), "of float"),
+        ([Tensor(1.0)], Tensor(1.0), "of list"),
+        (Tensor(1.0), None, "by NoneType"),
+        (Tensor(1.0), [1.0], "by list"),
+        (Tensor(1.0), [Tensor(1.0), 1.0], "by float"),
+        (Tensor(1.0), np.ones((3, 3)), "by ndarray"),
+        (Tensor(1.0), {"w": np.ones(3)}, "by ndarray"),
+    ],
+)
+def test_what_is_no_tensor_is_told(output: Any, inputs: Any, told: str) -> None:
+    with pytest.raises(TypeError, match=f"grad {told}: a derivative is of a Tensor, by other"):
+        grad(output, inputs)
 
 
 def test_grad_leaves_nothing_behind() -> None:

@@ -22,6 +22,7 @@ ORDER = (
     "inputs",
     "protocol",
     "tensor",
+    "structure",
     "derivatives",
     "functions",
     "drawing",

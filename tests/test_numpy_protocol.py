@@ -15,7 +15,7 @@ from numeric import Array
 from rows import locked
 from tarograd import Tensor, grad
 from tarograd.graph import topological_order
-from tarograd.numpy_functions import FUNCTIONS, UFUNCS
+from tarograd.numpy_functions import FUNCTIONS, REDUCTIONS, UFUNCS
 from tarograd.ops.shape import repeat
 
 A = np.array([[0.31, -0.62, 1.3], [1.72, 0.93, -1.51]])
@@ -276,10 +276,23 @@ CALLS: dict[Any, list[Call]] = {
         (lambda *xs: np.einsum("ij,kj->ik", *xs), (A, B)),
         (lambda *xs: np.einsum("nij, kj -> kni", *xs), (STACKS, B)),
         (lambda *xs: np.einsum("ij,j", *xs), (A, V)),
+        (lambda *xs: np.einsum("bi,kij,bj->bk", *xs), (A[:, :2], STACKS, B)),
+        (lambda *xs: np.einsum("...ij,kj->...ki", *xs), (STACKS, B)),
+        (lambda *xs: np.einsum("...i,...", *xs), (STACKS, A[:, :2])),
+        (lambda *xs: np.einsum("iji,ki,...k", *xs), (STACKS[..., :2], A[:, :2], B.T)),
+        (lambda x: np.einsum("ii->i", x), (A @ B.T,)),
         (lambda x: np.einsum("ba", x), (A,)),
         (lambda x: np.einsum("ij->", x), (A,)),
         (lambda x: np.einsum("ij,ij->i", x, B), (A,)),
     ],
+    **{
+        f: [
+            (lambda x, f=f: f(x > 1, axis=0), (A,)),
+            (lambda x, f=f: f(x, keepdims=True), (A,)),
+            (lambda x, f=f: f(x * MASK, -1), (STACKS,)),
+        ]
+        for f in (np.any, np.all)
+    },
     np.zeros_like: [(np.zeros_like, (A,)), (lambda x: np.zeros_like(x, dtype=int), (A,))],
     np.ones_like: [(np.ones_like, (A,))],
     np.full_like: [(lambda x: np.full_like(x, 3.5), (A,))],
@@ -330,6 +343,14 @@ def test_einsum_of_two_operands(data: st.DataObject) -> None:
     spec = f"{names[0]},{names[1]}" + data.draw(st.sampled_from(["", f"->{result}"]))
     arrays = tuple(drawn(data, tuple(sizes[c] for c in n)) for n in names)
     assert_agrees(lambda *xs: np.einsum(spec, *xs), arrays)
+
+
+@pytest.mark.parametrize("ufunc", REDUCTIONS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("how", [{}, {"axis": 1}, {"axis": (0, 2), "keepdims": True}])
+def test_ufuncs_reduce(ufunc: Any, how: Any) -> None:
+    if ufunc is np.logaddexp and isinstance(how.get("axis"), tuple):
+        how = {"axis": -1, "keepdims": True}  # all that NumPy itself has
+    assert_agrees(lambda x: ufunc.reduce(x, **how), (locked(STACKS.copy()),))
 
 
 @exactly

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,22 +11,21 @@ from numpy.typing import ArrayLike
 from tarograd.backward import backpropagate
 from tarograd.graph import topological_order
 from tarograd.inputs import recorder, upstream_gradient
+from tarograd.structure import mapped
 from tarograd.tensor import Tensor, constant
 
 
-def grad(
-    output: Tensor, inputs: Tensor | Sequence[Tensor], upstream: ArrayLike | Tensor | None = None
-) -> Any:
+def grad(output: Tensor, inputs: Any, upstream: ArrayLike | Tensor | None = None) -> Any:
     """The derivative of `output` with respect to `inputs`, recorded like any other computation.
 
     Args:
         output: the Tensor to differentiate.
-        inputs: a Tensor of its graph, leaf or not, or a list of them.
+        inputs: a Tensor of its graph, leaf or not, or lists, tuples and dicts of them.
         upstream: the gradient that arrives at `output`, of its shape; 1 for a single number.
 
     Returns:
-        for each input a Tensor of its shape, a list of them for a list; zeros where `output`
-        does not depend on the input. They can be differentiated again, to any order.
+        for each input a Tensor of its shape, in the same lists, tuples and dicts; zeros where
+        `output` does not depend on the input. They can be differentiated again, to any order.
 
     Raises:
         ValueError: without `upstream` for more than one number, or if its shape differs.
@@ -37,7 +36,14 @@ def grad(
         >>> print(slope, grad(slope, x))
         Tensor(12) Tensor(12)
     """
-    wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if isinstance(inputs, Iterable) and not isinstance(inputs, Tensor | tuple | dict):
+        inputs = list(inputs)  # the values of a dict, for example
+    wanted: list[Any] = []
+    mapped(lambda _, x: wanted.append(x), inputs, "")
+    for what, x in [("of", output), *(("by", x) for x in wanted)]:
+        if not isinstance(x, Tensor):
+            given = type(x).__name__
+            raise TypeError(f"grad {what} {given}: a derivative is of a Tensor, by other Tensors")
     g = constant(upstream_gradient(output, upstream))
     order = topological_order(output)
     targets = {id(x) for x in wanted}
@@ -46,8 +52,8 @@ def grad(
         walk = trace.backward(output, walk)
     found = {id(x): constant(g) for x, g, _ in walk if id(x) in targets}
     zeros = [constant(np.zeros(x.shape, x.dtype)) if id(x) not in found else None for x in wanted]
-    slopes = [found.get(id(x), zero) for x, zero in zip(wanted, zeros, strict=True)]
-    return slopes[0] if isinstance(inputs, Tensor) else slopes
+    slopes = iter([found.get(id(x), zero) for x, zero in zip(wanted, zeros, strict=True)])
+    return mapped(lambda *_: next(slopes), inputs, "")
 
 
 def value_and_grad(
@@ -57,7 +63,8 @@ def value_and_grad(
 
     Args:
         f: a function of Tensors with one number as its result.
-        argnums: which argument to differentiate by, or which several.
+        argnums: which argument to differentiate by, or which several. They may be tuples, lists
+            and dicts of arrays.
 
     Returns:
         a function of the same arguments. It gives `(value, gradient)`, with a tuple of
@@ -70,23 +77,31 @@ def value_and_grad(
         5.0 [2. 4.]
     """
 
-    def differentiated(*arguments: Any) -> tuple[Any, Any]:
+    def differentiated(*arguments: Any, **named: Any) -> tuple[Any, Any]:
         count = len(arguments)
-        named = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-        if not all(-count <= i < count for i in named):
+        chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+        if not all(-count <= i < count for i in chosen):
             raise ValueError(f"value_and_grad: argnums={argnums} for {count} arguments")
-        places = [i % count for i in named]
-        recorded = any(isinstance(a, Tensor) for a in arguments)
-        given = [
-            Tensor(a) if i in places and not isinstance(a, Tensor) else a
-            for i, a in enumerate(arguments)
-        ]
-        output = f(*given)
+        places = [i % count for i in chosen]
+        parts: list[Any] = []
+        mapped(lambda _, x: parts.append(x), [*arguments, named], "")
+        inputs: list[Tensor] = []
+
+        def kept(_: str, x: Any) -> Tensor:
+            inputs.append(x if isinstance(x, Tensor) else Tensor(x))
+            return inputs[-1]
+
+        given = list(arguments)
+        for i in places:
+            given[i] = mapped(kept, given[i], "")
+        output = f(*given, **named)
         if not isinstance(output, Tensor):
             raise TypeError(f"{f!r} gave {type(output).__name__}: a Tensor has to come out of it")
-        slopes = grad(output, [given[i] for i in places])
-        if not recorded:
+        slopes = grad(output, inputs)
+        if not any(isinstance(x, Tensor) for x in parts):
             output, slopes = output.value, [s.value for s in slopes]
-        return output, slopes[0] if isinstance(argnums, int) else tuple(slopes)
+        rest = iter(slopes)
+        found = [mapped(lambda *_: next(rest), arguments[i], "") for i in places]
+        return output, found[0] if isinstance(argnums, int) else tuple(found)
 
     return differentiated

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import string
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -153,16 +154,36 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
 
 
 def einsum(subscripts: str, *operands: Any) -> Any:
-    """Einstein summation of one or two operands, without repeated letters within one.
+    """Einstein summation, from the left to the right.
 
-    Letters in both operands and not in the result are contracted by a matrix product, letters
-    in both and in the result number its stack, and a letter in one operand only is summed.
+    Letters in both of two operands and not needed any more are contracted by a matrix product,
+    letters in both that are needed number its stack, and others are summed. Of a letter that
+    stands twice in an operand, the diagonal is taken.
     """
     given = arrays_of(*operands)
     names, result, lengths = _parsed(subscripts, given)
-    if len(given) == 1:
-        return _arranged(given[0], names[0], result)
-    (first, second), (a, b) = names, given
+    x, have = _unrepeated(given[0], names[0])
+    for i, y in enumerate(given[1:], 1):
+        y, second = _unrepeated(y, names[i])
+        later = "".join([result, *names[i + 1 :]])
+        kept = "".join(c for c in dict.fromkeys(have + second) if c in later)
+        x, have = _contracted(x, have, y, second, kept, lengths), kept
+    return _arranged(x, have, result)
+
+
+def _unrepeated(x: Any, names: str) -> tuple[Any, str]:
+    """The diagonal of the axes of one name; it becomes the last axis."""
+    for c in dict.fromkeys(names):
+        while names.count(c) > 1:
+            i, j = names.index(c), names.rindex(c)
+            x, names = diagonal(x, 0, i, j), names[:i] + names[i + 1 : j] + names[j + 1 :] + c
+    return x, names
+
+
+def _contracted(
+    a: Any, first: str, b: Any, second: str, result: str, lengths: dict[str, int]
+) -> Any:
+    """The axes `result` of the products of two operands, summed over the others."""
     stacked = [c for c in first if c in second and c in result]
     contracted = [c for c in first if c in second and c not in result]
     rows = [c for c in first if c not in second and c in result]
@@ -183,16 +204,20 @@ def _parsed(subscripts: str, operands: list[Any]) -> tuple[list[str], str, dict[
     """The letters of each operand, those of the result, and the length of each letter's axis."""
     if not isinstance(subscripts, str):
         raise TypeError("einsum: write the subscripts as a string, such as 'ij,jk->ik'")
-    terms, _, result = subscripts.replace(" ", "").partition("->")
+    terms, arrow, result = subscripts.replace(" ", "").partition("->")
     names = terms.split(",")
-    if "->" not in subscripts:
-        result = "".join(sorted(c for c in set(terms) - {","} if terms.count(c) == 1))
-    repeated = any(len(set(n)) < len(n) for n in [*names, result])
-    if "." in subscripts or repeated or not 1 <= len(names) == len(operands) <= 2:
-        raise TypeError(
-            f"einsum: {subscripts!r} of {len(operands)} operands has no rule; one or two operands"
-            " without '...' and without a letter twice in one of them have"
-        )
+    if len(names) != len(operands):
+        raise ValueError(f"einsum: {subscripts!r} for {len(operands)} operands")
+    # The axes of "..." get letters of their own, counted from the last axis.
+    wide = [x.ndim - len(n.replace("...", "")) for n, x in zip(names, operands, strict=True)]
+    wide = [w if "..." in n else 0 for n, w in zip(names, wide, strict=True)]
+    free = "".join(c for c in string.ascii_letters if c not in subscripts)[: sorted([0, *wide])[-1]]
+    names = [n.replace("...", free[len(free) - w :]) for n, w in zip(names, wide, strict=True)]
+    result = result.replace("...", free)
+    if not arrow:
+        result = free + "".join(sorted(c for c in set(terms) - {*",."} if terms.count(c) == 1))
+    if len(set(result)) < len(result):
+        raise ValueError(f"einsum: {subscripts!r}: the result has a letter twice")
     lengths: dict[str, int] = {}
     for n, x in zip(names, operands, strict=True):
         if len(n) != x.ndim:
@@ -216,8 +241,8 @@ def _arranged(x: Any, names: str, wanted: str) -> Any:
 
 
 def _like(fill: Callable[..., Any]) -> Callable[..., Any]:
-    """NumPy's own function, of the Tensor's value: a constant of the same shape and dtype."""
-    return lambda x, *args, **kwargs: fill(x.value, *args, **kwargs)
+    """NumPy's own function, of an array of the Tensor's shape and dtype: a constant."""
+    return lambda x, *args, **kwargs: fill(np.empty(x.shape, x.dtype), *args, **kwargs)
 
 
 # What answers for a ufunc; those of two inputs first.
@@ -262,6 +287,21 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.logical_and: elementwise.logical_and,
     np.logical_or: elementwise.logical_or,
     np.logical_not: elementwise.logical_not,
+    np.logical_xor: lambda a, b: (a != 0) != (b != 0),
+    np.isnan: lambda x: elementwise.not_equal(x, x),
+    np.isinf: lambda x: elementwise.absolute(x) == np.inf,
+    np.isfinite: lambda x: elementwise.absolute(x) < np.inf,
+}
+
+# What answers for the method `reduce` of a ufunc, whose axis is the first one if none is named.
+REDUCTIONS: dict[Any, Callable[..., Any]] = {
+    np.add: sum,
+    np.multiply: prod,
+    np.maximum: max,
+    np.minimum: min,
+    np.logaddexp: lambda x, axis, keepdims=False: reduction.logsumexp(
+        x, axis=axes_of("logaddexp.reduce", x, axis), keepdims=keepdims
+    ),
 }
 
 # What answers for NumPy's other functions.
@@ -279,6 +319,8 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.trace: trace,
     np.var: var,
     np.std: std,
+    np.any: lambda x, axis=None, *, keepdims=False: sum(x != 0, axis, keepdims=keepdims) > 0,
+    np.all: lambda x, axis=None, *, keepdims=False: sum(x == 0, axis, keepdims=keepdims) == 0,
     np.linalg.norm: norm,
     np.argmax: argmax,
     np.argmin: argmin,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -22,9 +23,16 @@ def axes_of(name: str, x: Any, axis: Axis) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(x.ndim))
     try:
-        return tuple(normalize_axis_tuple(axis, x.ndim))
+        return tuple(normalize_axis_tuple(_known(axis), x.ndim))
     except ValueError as error:
         raise np.exceptions.AxisError(f"{name}: axis={axis} for the shape {x.shape}") from error
+
+
+def _known(axis: Any) -> Any:
+    """The axis; a Tensor refuses to be one, which NumPy would keep to itself."""
+    if isinstance(axis, Operand):
+        operator.index(axis)  # type: ignore[arg-type]  # which is what raises
+    return axis
 
 
 def arrays_of(*given: Any) -> list[Any]:
@@ -81,7 +89,7 @@ def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[in
 def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
     """New axes of length 1 at the places `axis` of the result."""
     count = x.ndim + np.size(axis)
-    places = normalize_axis_tuple(axis, count)
+    places = normalize_axis_tuple(_known(axis), count)
     lengths = iter(x.shape)
     return reshape(x, [1 if i in places else next(lengths) for i in range(count)])
 
@@ -213,7 +221,7 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
         )
     key: list[Any] = list(np.ix_(*map(np.arange, x.shape)))
     key[i] = indices
-    return x[tuple(key)]
+    return shapes.index(x, *key, key=(shapes.ARRAY,) * x.ndim)
 
 
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:

@@ -24,6 +24,8 @@ class NumPyOperand(Operand):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if kwargs.get("out") is not None:
             raise TypeError(f"np.{ufunc.__name__} can't write into an array: write y = a + b")
+        if method == "reduce" and ufunc in npf.REDUCTIONS:
+            return npf.REDUCTIONS[ufunc](*inputs, **{"axis": 0, **kwargs})
         if ufunc not in npf.UFUNCS or method != "__call__" or kwargs:
             raise npf.no_rule(ufunc, "" if method == "__call__" else f".{method}", kwargs)
         return npf.UFUNCS[ufunc](*inputs)
@@ -43,7 +45,7 @@ class NumPyOperand(Operand):
         parts = list(key) if isinstance(key, tuple) else [key]
         arrays = []
         for i, part in enumerate(parts):
-            if isinstance(part, Operand | np.ndarray | list | bool | np.bool_):
+            if isinstance(part, Operand | np.ndarray | list | tuple | range | bool | np.bool_):
                 arrays.append(_index_array(part))
                 parts[i] = ARRAY
             elif not isinstance(part, int | np.integer | slice | None) and part is not ...:

@@ -59,6 +59,8 @@ class Tensor(NumPyOperand):
         self._grad: Array | None = None
         self.node: Node | None = None
         self.name = name
+        if (trace := recorder()) is not None:
+            trace.made(self)
 
     @classmethod
     def _computed(cls, value: Any, node: Node) -> Tensor:
@@ -332,6 +334,8 @@ class Tensor(NumPyOperand):
         """All elements in a row."""
         return cast(Tensor, numpy_shapes.ravel(self))
 
+    flatten = ravel
+
     def squeeze(self, axis: numpy_shapes.Axis = None) -> Tensor:
         """Without the axes of length 1."""
         return cast(Tensor, numpy_shapes.squeeze(self, axis))
@@ -349,8 +353,8 @@ class Tensor(NumPyOperand):
         return cast(Tensor, npf.clip(self, min, max))
 
     def astype(self, dtype: DTypeLike) -> Tensor:
-        """The value in another float dtype; the gradient comes back in this one."""
-        if np.dtype(dtype).kind != "f":
+        """The value in another dtype, of floats if this is; the gradient comes back in this one."""
+        if np.dtype(dtype).kind != "f" == self.dtype.kind:
             raise TypeError(f"astype({np.dtype(dtype)}) would cut the graph; use .value.astype")
         return self.record(elementwise.cast, (self,), {"dtype": np.dtype(dtype)})
 

@@ -130,3 +130,27 @@ def test_eager_code_that_does_something_else_than_the_program_is_no_worse_sum() 
     values, given = list(program.outputs.values()), {"x": x}
     found = x.astype(float).sum(axis=0).astype(np.float32)
     assert unequal(program, given, values, [found], [-found]) == 0
+
+
+@pytest.mark.parametrize("n", [3, 5, 6, 7, 12])
+def test_where_rounding_decides_about_nan_a_right_function_is_not_refused(n: int) -> None:
+    """The slope of a standard deviation is 0 / 0 where all are alike, but for a last bit."""
+    spread = tg.compile(lambda x: [x.std(), tg.grad(x.std(), x)])
+    for alike in np.random.default_rng(1).normal(size=8):
+        x = np.full(n, alike, np.float32)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            deviation, _ = spread(x)
+        assert deviation <= 1e-7 * n
+        spread._known.clear()  # so that each is held against eager code
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_result_that_is_no_number_is_found(wrong: float) -> None:
+    x = np.array([1.0, 2.0, 3.0])
+    program = trace(lambda x: x / 3, {"x": x})
+    values, truth = list(program.outputs.values()), x / 3
+    for k in range(3):
+        other = truth.copy()
+        other[k] = wrong
+        assert unequal(program, {"x": x}, values, [other], [truth]) == 0
+        assert unequal(program, {"x": x}, values, [truth], [other]) == 0

@@ -357,16 +357,18 @@ def test_a_tensor_as_an_argument_is_refused() -> None:
         (lambda x: setattr(WEIGHT, "value", x), "setting .value"),
         (lambda x: x * float(WEIGHT), r"float\(\) of 'weight'"),
         (lambda x: x * WEIGHT if WEIGHT > 0 else x, r"bool\(\)"),
-        (lambda x: x * tg.Tensor([1.0]), "neither an argument nor one of its parameters"),
+        (lambda x: x * tg.Parameter([1.0]), "neither an argument nor one of its parameters"),
         (lambda x: x.value, ".value of 'x'"),
         (lambda x: sum(x * i for i in range(x[0])), r"range\(\)"),
+        (lambda x: x.sum(axis=x[0]), r"an axis,: .* made by index, .* Take the number from around"),
+        (lambda x: np.expand_dims(x, x[0]), "an axis"),
         (lambda x: x * round(x[0]), r"round\(\)"),
         (lambda x: x * np.random.rand(), "draws random numbers"),  # noqa: NPY002  # the old way
         (lambda x: x * DICE.random(), "draws random numbers"),
         (lambda x: tg.nn.Dropout(0.5)(x), "makes a layer that draws random numbers anew"),
         (lambda x: tg.optim.SGD([WEIGHT]).step([x]), ".value of 'weight'"),
         (lambda x: None, "returns NoneType"),
-        (lambda x: {"a": {"b": x}}, "returns dict as 'a'"),
+        (lambda x: {"a": {"b": x, "c": {1}}}, "returns set as 'c'"),
     ],
 )
 def test_what_would_be_baked_in_is_refused(function: Callable[..., Any], named: str) -> None:

@@ -218,6 +218,16 @@ def test_sums_of_narrow_whole_numbers_are_wide(kind: str) -> None:
         np.testing.assert_array_equal(eager.value, np.cumsum(x, 0), strict=True)  # type: ignore[attr-defined]  # a Tensor
 
 
+@pytest.mark.parametrize("exponent", range(1, 9))
+def test_powers_of_whole_numbers_are_machine_code(exponent: int) -> None:
+    for kind in ("i1", "u1", "i4", "i8"):
+        x = np.array([0, 1, 3, 5, 100], kind)
+        powers = tg.compile(lambda x, n: (x**exponent, n**exponent * 0.5))
+        found, half = powers(x, 3)  # a warning that it runs as NumPy would be an error
+        np.testing.assert_array_equal(found, x**exponent, strict=True)
+        assert half == 3**exponent / 2
+
+
 def test_arguments_of_all_kinds_keep_their_places() -> None:
     def several(*xs: Any, argument_scale: float = 2.0, argument0: float = 0.0) -> Any:
         return xs[0] * argument_scale - 3 * sum(xs[1:]) + argument0

@@ -54,3 +54,11 @@ def test_the_kernels_of_a_step_are_timed_without_changing_anything() -> None:
 
 def test_the_machine_multiplies_and_adds_at_a_steady_pace() -> None:
     assert measured_peak() == measured_peak() > 1e8
+
+
+def test_a_function_without_kernels_has_a_report() -> None:
+    same = tg.compile(lambda x: x)
+    same(np.ones(3))
+    assert same.report().splitlines()[1:] == [
+        "arrays: 0 bytes of scratch memory, 0 if none shared its place; 64 of state"
+    ]

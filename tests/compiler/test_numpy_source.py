@@ -81,6 +81,15 @@ def test_infinite_and_negative_numbers_are_written_right() -> None:
     program = trace(lambda x: (x * -np.inf) ** 2 - -3 + (-1.0) * x, {"x": x})
     assert executable(program)(x)[0].tolist() == [np.inf, np.inf]
     assert traced_input("x", x).shape == (2,)
+    program = trace(lambda x: np.pad(np.clip(x, 0, None), 1, constant_values=-np.inf), {"x": x})
+    assert executable(program)(x)[0].tolist() == [-np.inf, 1, 0, -np.inf]
+
+
+def test_a_comparison_of_comparisons_is_no_chain() -> None:
+    x = np.array([1.0, -2.0, 3.0])
+    program = trace(lambda x, t: ((x > 0) == t) > (x < 2), {"x": x, "t": x})
+    assert executable(program)(x, np.array([1, 0, 0]))[0].tolist() == [False, False, False]
+    assert executable(program)(x, np.array([1, 0, 1]))[0].tolist() == [False, False, True]
 
 
 def test_an_input_that_is_returned_as_it_is_keeps_its_name() -> None:

@@ -382,3 +382,15 @@ def test_a_stack_times_one_matrix_is_one_product() -> None:
     program = lower(trace(function, given))
     products = [v.shape for v in program.order() if v.is_op(matmul.matmul)]
     assert products == [(30, 8), (30, 7), (7, 8)]
+
+
+@pytest.mark.parametrize("shape", [(1,), (1, 5), (1, 1), (2, 1, 3)])
+def test_gradients_of_single_places_along_an_axis_of_one(shape: tuple[int, ...]) -> None:
+    """Of sin(x₀) · 3 and x₀², of which both have their gradient at the only place there is."""
+    x = np.random.default_rng(0).normal(size=shape)
+    key = (..., 0, slice(None)) if len(shape) == 3 else 0
+
+    def function(x: Any) -> Any:
+        return tg.grad((3 * np.sin(x[key])).sum() + (x[key] ** 2).sum(), x)
+
+    np.testing.assert_allclose(tg.compile(function)(x), 3 * np.cos(x) + 2 * x)

@@ -172,6 +172,28 @@ def test_a_network_class_of_the_user(tmp_path: Path) -> None:
         tg.load_network(tmp_path)
 
 
+class Angles(tg.nn.Network):
+    """The cosines between images and columns of an Affine, whose biases it does not use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = tg.nn.Affine(64, 10, seed=0)
+
+    def call(self, x: Any) -> Any:
+        """The scores, from -5 to 5."""
+        x, w = x.reshape(len(x), -1), self.last.w
+        lengths = np.linalg.norm(x, axis=1, keepdims=True) * np.linalg.norm(w, axis=0)
+        return 5 * (x @ w) / lengths
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_parameter_without_which_the_loss_is_computed_stays(compiled: bool) -> None:
+    net, adam = Angles(), tg.optim.Adam(lr=0.01)
+    history = tg.fit(net, DIGITS, optimizer=adam, epochs=5, progress=False, compiled=compiled)
+    assert history.best.test_accuracy > 0.8
+    assert not net.last.b.value.any()
+
+
 def test_squared_error_is_given_rows_of_0_and_1() -> None:
     data, net = some_digits(), tg.nn.Sequential(tg.nn.Affine(64, 10))
     net.pixel_max = 16

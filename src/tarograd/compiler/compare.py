@@ -94,13 +94,18 @@ def _terms(v: Value) -> float:
 
 
 def _distance(a: Array, b: Array) -> float:
-    """How far two arrays are apart, in all; what is equally infinite or NaN does not count."""
+    """How far two arrays are apart, in all; what is equally infinite or NaN does not count.
+
+    What is NaN in one of them only is infinitely far: where 0 / 0 is computed, or almost, rounding
+    decides about it, and moves the last bits to a number.
+    """
     if a.dtype.kind != "f":
         return float(np.sum(a != b))
     with np.errstate(all="ignore"):
         difference = np.abs(a.astype(np.float64) - b.astype(np.float64))
+        difference = np.where(np.isnan(difference), np.inf, difference)
         same = (a == b) | (np.isnan(a) & np.isnan(b))
-    return float(np.sqrt(np.sum(np.square(np.where(same, 0, difference)))))
+        return float(np.sqrt(np.sum(np.square(np.where(same, 0, difference)))))
 
 
 def unequal(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 import threading
 import warnings
 from collections.abc import Callable, Container, Iterable, Mapping
-from itertools import islice
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -19,6 +19,7 @@ from tarograd.compiler.trace import WEAK, Trace, Unknown
 from tarograd.compiler.version import Version
 from tarograd.graph import current_context
 from tarograd.inputs import recorder
+from tarograd.structure import is_structure, mapped
 from tarograd.tensor import Tensor
 
 _TRACING = threading.RLock()  # the Parameters are traced ones meanwhile
@@ -46,7 +47,7 @@ class Compiled:
         self._signature = inspect.signature(function)
         kinds = {p.kind for p in self._signature.parameters.values()}
         plain = kinds <= {inspect.Parameter.POSITIONAL_OR_KEYWORD}
-        self._names = tuple(self._signature.parameters) if plain else None
+        self._plain = {name: name for name in self._signature.parameters} if plain else None
         self._known: dict[Any, Version] = {}
         self._last: Version | None = None
         self.__doc__ = function.__doc__
@@ -59,8 +60,8 @@ class Compiled:
         """Compute.
 
         Args:
-            *arguments: arrays and numbers; texts, True, False and None are as in eager code, and
-                others of them are traced anew.
+            *arguments: arrays and numbers, and tuples, lists and dicts of them; texts, True, False
+                and None are as in eager code, and others of them are traced anew.
             **named: the same, by the names of the function's arguments.
 
         Raises:
@@ -74,7 +75,7 @@ class Compiled:
         arrays = {k: _array(k, x) for k, x in bound.items() if not isinstance(x, STATIC)}
         signature = (
             _context(),
-            structure,
+            None if structure is self._plain else repr(structure),
             tuple(
                 (
                     k,
@@ -158,51 +159,46 @@ class Compiled:
         return self._last
 
     def _bound(self, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, Any]:
-        """How many `*args` and which `**kwargs` there are, and all arguments by a name each."""
-        if not named and self._names is not None and len(arguments) == len(self._names):
-            return (), dict(zip(self._names, arguments, strict=True))  # in a tenth of the time
+        """The arguments with a name in place of each array and number, and these by the names."""
+        plain = None if named or any(map(is_structure, arguments)) else self._plain
+        if plain is not None and len(arguments) == len(plain):  # in a tenth of the time
+            return plain, dict(zip(plain, arguments, strict=True))
         bound = self._signature.bind(*arguments, **named)
         bound.apply_defaults()
-        structure: list[Any] = []
         found: dict[str, Any] = {}
+
+        def kept(name: str, x: Any) -> str:
+            name = name if name.isidentifier() else re.sub(r"\W", "_", name)
+            found[key := _free(name, found)] = x
+            return key
+
+        structure: dict[str, Any] = {}
         for name, value in bound.arguments.items():
             kind = self._signature.parameters[name].kind
-            some = {name: value}
             if kind is inspect.Parameter.VAR_POSITIONAL:
-                structure.append(len(value))
-                some = {f"argument{i}": x for i, x in enumerate(value)}
+                parts = enumerate(value)
+                structure[name] = tuple([mapped(kept, x, f"argument{i}") for i, x in parts])
             elif kind is inspect.Parameter.VAR_KEYWORD:
-                structure.append(tuple(value))
-                some = value
-            for key, x in some.items():
-                found[_free(key, found)] = x
-        return tuple(structure), found
-
-    def _call(self, structure: tuple[Any, ...], values: Iterable[Any]) -> Any:
-        """The function, of what `_bound` gave."""
-        parts, rest = iter(structure), iter(values)
-        positional: list[Any] = []
-        named: dict[str, Any] = {}
-        for name, parameter in self._signature.parameters.items():
-            if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-                positional += islice(rest, next(parts))
-            elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                named |= {key: next(rest) for key in next(parts)}
-            elif parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-                named[name] = next(rest)
+                structure[name] = {key: mapped(kept, x, key) for key, x in value.items()}
             else:
-                positional.append(next(rest))
-        return self.function(*positional, **named)
+                structure[name] = mapped(kept, value, name)
+        return structure, found
+
+    def _call(self, structure: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+        """The function, of what `_bound` gave."""
+        given = {k: mapped(lambda _, name: values[name], x, "") for k, x in structure.items()}
+        bound = inspect.BoundArguments(self._signature, given)
+        return self.function(*bound.args, **bound.kwargs)
 
     def _traced(
-        self, structure: tuple[Any, ...], bound: Mapping[str, Any], arrays: Mapping[str, Any]
+        self, structure: Mapping[str, Any], bound: Mapping[str, Any], arrays: Mapping[str, Any]
     ) -> Version:
         """Trace and compile, again if the function turns out to use more Tensors than were seen."""
         given = {k: bound[k] if isinstance(bound[k], WEAK) else a for k, a in arrays.items()}
 
         def function(*tensors: Tensor) -> Any:
             values = {**bound, **dict(zip(arrays, tensors, strict=True))}
-            return self._call(structure, values.values())
+            return self._call(structure, values)
 
         def run() -> Recording:
             free: dict[str, Tensor] = {}
@@ -292,11 +288,11 @@ def compile(function: Callable[..., Any]) -> Compiled:
     """Compile a function of arrays and Parameters to machine code.
 
     Args:
-        function: gets a Tensor for each argument and returns a Tensor, or a tuple, list or dict
-            of them. The Parameters and Layers that it uses from around itself are found, and
-            their current values are read at each call. `tg.grad` may be used inside, and
-            `optimizer.step(gradients)`, which updates the parameters at each call. Other arrays
-            from around it are constants: one that is changed in place is not noticed.
+        function: gets a Tensor for each array and number and returns a Tensor, or tuples, lists
+            and dicts of them. The Parameters and Layers that it uses from around itself are
+            found, and their current values are read at each call. `tg.grad` may be used inside,
+            and `optimizer.step(gradients)`, which updates the parameters at each call. Other
+            arrays from around it are constants: one that is changed in place is not noticed.
 
     Returns:
         the same function, of arrays; its `source()` is readable NumPy, its `report()` tells what

@@ -16,25 +16,34 @@ import numpy as np
 from tarograd.compiler.program import Check
 from tarograd.graph import CONSTANT, Array, Operand, Primitive
 from tarograd.inputs import recorder, tracing
-from tarograd.ops import reduction, shape
+from tarograd.ops import elementwise, reduction, shape
 from tarograd.ops.shape import ARRAY
 from tarograd.tensor import Parameter, Tensor
 
 # What an input of the traced function was computed by.
 INPUT = Primitive(name="input", symbol="", forward=lambda: 0.0)
+# What gives elements of its inputs, and no others.
+MOVERS = (shape.index, shape.reshape, shape.transpose, shape.repeat, shape.concatenate, shape.stack)
+# What to do instead.
+ITSELF = "Compute with the Tensor itself (np.where instead of `if`)"
+AROUND = "Take the number from around the function, for example by functools.partial"
+JOINED = (
+    "Join Tensors by np.stack instead of np.array or y[i] = …, make an array that a Tensor indexes "
+    "a Tensor or an argument"
+)
 
 
 class Untraceable(TypeError):  # noqa: N818  # reads as what the function is
     """A function cannot be compiled; the message says what it does, and how to do without."""
 
 
-def _refused(method: str, what: str) -> Callable[..., Any]:
+def _refused(method: str, what: str, instead: str = ITSELF) -> Callable[..., Any]:
     """A method that raises where a function is traced; in another thread it works as ever."""
 
     def refuse(self: Any, *args: Any, **kwargs: Any) -> Any:
         if recorder() is None:
             return getattr(super(Refusing, self), method)(*args, **kwargs)
-        return self._refuse(what)
+        return self._refuse(what, instead)
 
     refuse.__name__, refuse.__doc__ = method, "Refused."
     return refuse
@@ -60,7 +69,7 @@ class Refusing:
 
     __slots__ = ()
 
-    def _refuse(self, what: str) -> NoReturn:
+    def _refuse(self, what: str, instead: str = ITSELF) -> NoReturn:
         name = getattr(self, "name", None)
         name = f" of {name!r}" if name else ""
         node = getattr(self, "node", None)
@@ -68,7 +77,7 @@ class Refusing:
         raise Untraceable(
             f"{what}{name}: a Tensor of shape {self.shape}{made} is asked for its value while the "
             "function is traced; the compiled code would keep that value as a constant for ever. "
-            "Compute with the Tensor itself (np.where instead of `if`), return it as a result, or "
+            f"{instead}, return it as a result, or "
             "run the function uncompiled (fit(compiled=False), --eager)"
         )
 
@@ -91,9 +100,9 @@ class Refusing:
     __bool__ = _refused("__bool__", "bool(), such as in an `if`,")
     __float__ = _refused("__float__", "float()")
     __int__ = _refused("__int__", "int()")
-    __index__ = _refused("__index__", "a whole number, such as in range() or a shape,")
+    __index__ = _refused("__index__", "a whole number, as in range(), a shape or an axis,", AROUND)
     __round__ = _refused("__round__", "round()")
-    __array__ = _refused("__array__", "np.asarray()")
+    __array__ = _refused("__array__", "np.asarray()", JOINED)
 
     def __str__(self) -> str:
         return f"Traced(shape={self.shape}, dtype={self.dtype})"
@@ -110,19 +119,28 @@ class Refusing:
         return kept and (trace is None or id(self) not in trace.updated)
 
     def check(self, test: Check) -> None:
-        """Run on the whole input that this value is taken from, now and at every call."""
-        source: Any = self
-        while source.node and source.node.primitive in (shape.index, shape.reshape):
-            source = source.node.inputs[0]
-        if not isinstance(source, Operand) or source.node is None:
-            self._refuse("a check of the values")
-        if source.node.primitive is INPUT:
-            test(source._value)  # type: ignore[attr-defined]  # of Tensor
-            source.node.attributes["checks"].append(test)
-        elif source.node is CONSTANT:
-            test(source._value)  # type: ignore[attr-defined]  # of Tensor
-        else:
-            self._refuse("a check of the values")
+        """Run on the whole inputs that this value is taken from, now and at every call."""
+        for source in sources(self):
+            node = source.node if isinstance(source, Operand) else CONSTANT
+            if node not in (CONSTANT, None) and node.primitive is not INPUT:
+                self._refuse("a check of computed indices or labels", "Give them as an argument")
+            test(source._value if isinstance(source, Tensor) else source)
+            if node is not None and node.primitive is INPUT:
+                node.attributes["checks"].append(test)
+
+
+def sources(x: Any) -> Iterator[Any]:
+    """The Tensors and arrays of which the elements are those of `x`.
+
+    A place along an axis that becomes a narrower number with a sign is one still, from the end.
+    """
+    node = getattr(x, "node", None)
+    signed = node is not None and node.primitive is elementwise.cast and x.dtype.kind == "i"
+    if node is None or (node.primitive not in MOVERS and not signed):
+        yield x
+        return
+    for given in node.inputs[:1] if node.primitive is shape.index else node.inputs:
+        yield from sources(given)
 
 
 class Traced(Refusing, Tensor):
@@ -145,12 +163,17 @@ def check_key(primitive: Primitive, inputs: tuple[Any, ...], attributes: Any) ->
             continue
         if x.dtype.kind == "b":
             x._refuse("an index by a mask: the number of elements is a value too; it")
-        node = x.node  # type: ignore[attr-defined]  # of Tensor
-        if node and node.primitive is reduction.argmax:
-            x_shape, axis = node.inputs[0].shape, node.attributes["axis"]
-            if (prod(x_shape) if axis is None else x_shape[axis]) <= length:
-                continue
-        x.check(lambda a, n=length: _inside(a, n))  # type: ignore[misc]  # n is bound here
+        if not all(_is_place(source, length) for source in sources(x)):
+            x.check(lambda a, n=length: _inside(a, n))  # type: ignore[misc]  # n is bound here
+
+
+def _is_place(x: Any, length: int) -> bool:
+    """Whether it tells places along an axis that is no longer than this."""
+    node = getattr(x, "node", None)
+    if node is None or node.primitive is not reduction.argmax:
+        return False
+    dims, axis = node.inputs[0].shape, node.attributes["axis"]
+    return bool((prod(dims) if axis is None else dims[axis]) <= length)
 
 
 def _inside(places: Array, length: int) -> None:

@@ -39,7 +39,7 @@ from typing import Any
 
 import numpy as np
 
-from tarograd.compiler.numpy_text import ATOM, HELPERS, UNARY, WRITERS, Text, dtype_text
+from tarograd.compiler.numpy_text import ATOM, HELPERS, WRITERS, Text, dtype_text, number_text
 from tarograd.compiler.program import Program, Value
 from tarograd.graph import Array, Group
 from tarograd.ops import shape
@@ -93,8 +93,7 @@ class Source:
     def text(self, x: Any) -> Text:
         """An input of an operation as an expression."""
         if not isinstance(x, Value):
-            literal = repr(x) if np.isfinite(x) else f"np.{x!r}".replace("np.-", "-np.")
-            return (UNARY if literal.startswith("-") else ATOM), literal
+            return number_text(x)
         if id(x) not in self.texts:
             self.texts[id(x)] = (ATOM, self._constant(x))
         return self.texts[id(x)]

@@ -26,7 +26,8 @@ def within(text: Text, binding: int) -> str:
 
 
 def _infix(operator: str, binding: int) -> Writer:
-    left, right = binding + (binding == POWER), binding + (binding != POWER)
+    # a < b < c would be two comparisons at once, and a**b**c is a**(b**c).
+    left, right = binding + (binding in (COMPARE, POWER)), binding + (binding != POWER)
     return lambda v, x: (binding, f"{within(x[0], left)} {operator} {within(x[1], right)}")
 
 
@@ -122,9 +123,17 @@ def _joined(name: str) -> Writer:
     return write
 
 
+def number_text(x: Any) -> Text:
+    """A Python number as it is written: np.inf."""
+    literal = repr(x) if np.isfinite(x) else f"np.{x!r}".replace("np.-", "-np.")
+    return (UNARY if literal.startswith("-") else ATOM), literal
+
+
 def _attribute(format_: str, *names: str) -> Writer:
     def write(v: Value, x: list[Text]) -> Text:
-        return ATOM, format_.format(within(x[0], ATOM), *(v.attributes[name] for name in names))
+        given = (v.attributes[name] for name in names)
+        texts = (number_text(a)[1] if isinstance(a, float) else a for a in given)
+        return ATOM, format_.format(within(x[0], ATOM), *texts)
 
     return write
 

@@ -75,7 +75,7 @@ def report(plan: Plan, timing: Timing | None = None) -> str:
             speed = operations(kernel) / seconds / timing.peak
             numbers += f"  {seconds * 1e6:>8.2f}  {seconds / whole:>5.1%}  {speed:>7.1%}"
         lines.append(f"{kernel.kind:<10} {shape:<15} {numbers}  {_computed(plan, kernel)}")
-    if timing:
+    if timing and plan.kernels:
         total = sum(map(operations, plan.kernels))
         lines.append(
             f"in all: {total:,} operations in {whole * 1e6:.1f} µs on one thread: "

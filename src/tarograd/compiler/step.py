@@ -12,7 +12,8 @@ from tarograd.compiler.program import Program
 from tarograd.compiler.recording import Recording, record
 from tarograd.compiler.rewrite import rewrite
 from tarograd.compiler.surroundings import Surroundings
-from tarograd.compiler.trace import Trace, Untraceable, updated
+from tarograd.compiler.trace import Trace, Untraceable
+from tarograd.compiler.updates import updated
 from tarograd.derivatives import grad
 from tarograd.graph import Array, context, group
 from tarograd.nn import Layer, Network

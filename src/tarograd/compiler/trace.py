@@ -35,7 +35,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -44,6 +44,7 @@ from tarograd.compiler.guard import INPUT, Traced, check_key, refusing
 from tarograd.compiler.guard import Untraceable as Untraceable
 from tarograd.compiler.naming import Naming
 from tarograd.compiler.program import Program, Value
+from tarograd.compiler.updates import Update, updated
 from tarograd.graph import (
     CONSTANT,
     Array,
@@ -55,7 +56,8 @@ from tarograd.graph import (
 )
 from tarograd.inputs import NUMBERS
 from tarograd.ops import elementwise, random, shape
-from tarograd.tensor import Tensor, constant
+from tarograd.structure import mapped
+from tarograd.tensor import Parameter, Tensor
 
 # Joins all outputs, so that they have one topological order.
 _JOIN = Primitive(name="outputs", symbol="", forward=lambda *_: 0.0)
@@ -81,14 +83,6 @@ class Unknown(Untraceable):
             "which is neither an argument nor one of its parameters: make it an argument"
         )
         self.leaves = leaves
-
-
-class Update(NamedTuple):
-    """A step of an optimizer: which outputs are the new values and states of its parameters."""
-
-    optimizer: Any
-    values: list[str]
-    states: list[dict[str, str]]
 
 
 @dataclass
@@ -129,6 +123,7 @@ class Trace:
         self.counts: dict[int, Count] = {}
         self.expected: dict[str, Array] = {}
         self._weak: dict[int, Tensor] = {}
+        self._made: dict[int, Tensor] = {}
         self._naming = Naming(self.names)
 
     def run(
@@ -169,30 +164,49 @@ class Trace:
                 )
             for tensor in self.outputs.values():
                 self._naming.forward(tensor)
-            program = _program(name, self.inputs, self.outputs)
+            program = self._program(name, self.outputs)
         self.expected = {key: t._value for key, t in self.outputs.items()}
         return program, returned
+
+    def _program(self, name: str, results: Mapping[str, Tensor]) -> Program:
+        """The recorded graph without its values."""
+        made = self._made.items()
+        values = {key: Value(x.shape, x.dtype, array=x._value) for key, x in made}
+        for key, leaf in self.inputs.items():
+            values[id(leaf)] = Value(leaf.shape, leaf.dtype, name=key)
+        joined = Tensor._computed(0.0, Node(_JOIN, tuple(results.values()), {}))
+        order = topological_order(joined)[:-1]
+        if unknown := [x for x in order if id(x) not in values and x.node is None]:
+            raise Unknown([x for x in unknown if isinstance(x, Tensor)])
+        for x in order:
+            if id(x) not in values:
+                values[id(x)] = _value(x, values)
+        nodes = {k: t.node for k, t in self.inputs.items() if t.node is not None}
+        checks = {k: list(node.attributes["checks"]) for k, node in nodes.items()}
+        inputs = {key: values[id(leaf)] for key, leaf in self.inputs.items()}
+        outputs = {key: values[id(t)] for key, t in results.items()}
+        return Program(name, inputs, outputs, {k: found for k, found in checks.items() if found})
 
     def shown(self, others: Sequence[Tensor] = ()) -> str:
         """The graph as a text, of other Tensors too: the same for two runs that do the same."""
         kept = {f"other{i}": x for i, x in enumerate(others)} | self.outputs
-        return str(_program("", self.inputs, kept))
+        return str(self._program("", kept))
 
     def forget(self) -> None:
         """Let go of the values of this run, but for what is read and written at each call."""
-        for kept in (self.inputs, self.outputs, self.updated, self.expected, self._weak):
+        for kept in (self.inputs, self.outputs, self.updated, self._weak, self._made):
             kept.clear()
+        self.expected.clear()
 
     def _returned(self, name: str, results: Any, taken: set[str]) -> Any:
         """Make outputs of the results, and put their names in place of them."""
-        if isinstance(results, dict):
-            return {key: self._result(name, str(key), t, taken) for key, t in results.items()}
-        if isinstance(results, list | tuple):
-            found = [self._result(name, f"result{i}", t, taken) for i, t in enumerate(results)]
-            return found if isinstance(results, list) else tuple(found)
-        if results is None and self.updates:
-            return None
-        return self._result(name, "result", results, taken)
+
+        def kept(key: str, result: Any) -> str | None:
+            if result is None and (self.updates or results is not None):
+                return None
+            return self._result(name, key, result, taken)
+
+        return mapped(kept, results, "result")
 
     def _result(self, name: str, key: str, result: Any, taken: set[str]) -> str:
         if not isinstance(result, Tensor):
@@ -255,6 +269,11 @@ class Trace:
         count.calls += 1
         return count.first + (count.calls - 1) if count.calls > 1 else count.first
 
+    def made(self, tensor: Tensor) -> None:
+        """A Tensor that the function makes of an array is a constant; a Parameter is to stay."""
+        if not isinstance(tensor, Parameter):
+            self._made[id(tensor)] = tensor
+
     def backward(self, output: Tensor, walk: Iterator[Any]) -> Iterator[Any]:
         """The walk of `tg.grad`."""
         return self._naming.backward(output, walk)
@@ -301,23 +320,6 @@ def _state(optimizer: Any, place: int, kind: str) -> Array:
     return array
 
 
-def _like(x: Any, p: Tensor) -> Tensor:
-    """A Tensor of the dtype of p."""
-    x = constant(x)
-    result: Tensor = x if x.dtype == p.dtype else x.astype(p.dtype)
-    return result
-
-
-def updated(
-    optimizer: Any, p: Tensor, gradient: Any, old: Mapping[str, Tensor], lr: Tensor, count: Tensor
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The new value of a parameter and its new state, traced, each in the dtype of the old."""
-    rate = _like(lr, p)
-    rate.name = lr.name
-    new, state = optimizer.update(p, _like(gradient, p), old, rate, count)
-    return _like(new, p), {kind: _like(state[kind], x) for kind, x in old.items()}
-
-
 def _fruitless(name: str, what: str) -> Untraceable:
     needed = "a compiled function returns Tensors that were computed from its arguments"
     return Untraceable(f"{name} returns {what}: {needed} or parameters")
@@ -356,25 +358,6 @@ def trace(
         return v2
     """
     return Trace(parameters).run(function, arguments, name)[0]
-
-
-def _program(name: str, leaves: Mapping[str, Tensor], results: Mapping[str, Tensor]) -> Program:
-    """The recorded graph without its values."""
-    values: dict[int, Value] = {}
-    for key, leaf in leaves.items():
-        values[id(leaf)] = Value(leaf.shape, leaf.dtype, name=key)
-    joined = Tensor._computed(0.0, Node(_JOIN, tuple(results.values()), {}))
-    order = topological_order(joined)[:-1]
-    if unknown := [x for x in order if id(x) not in values and x.node is None]:
-        raise Unknown([x for x in unknown if isinstance(x, Tensor)])
-    for x in order:
-        if id(x) not in values:
-            values[id(x)] = _value(x, values)
-    nodes = {k: t.node for k, t in leaves.items() if t.node is not None}
-    checks = {k: list(node.attributes["checks"]) for k, node in nodes.items()}
-    inputs = {key: values[id(leaf)] for key, leaf in leaves.items()}
-    outputs = {key: values[id(t)] for key, t in results.items()}
-    return Program(name, inputs, outputs, {k: found for k, found in checks.items() if found})
 
 
 def _value(x: Any, values: Mapping[int, Value]) -> Value:

@@ -19,6 +19,7 @@ from tarograd.compiler.rewrite import rewrite
 from tarograd.compiler.trace import Untraceable
 from tarograd.graph import CONSTANT, Array, Node
 from tarograd.ops import shape
+from tarograd.structure import mapped
 from tarograd.tensor import Tensor
 
 LARGE = 2**16  # bytes
@@ -140,7 +141,7 @@ class Version:
             for count in self._trace.counts.values():
                 owner = count.owner()
                 setattr(owner, count.attribute, getattr(owner, count.attribute) + count.calls)
-        return _filled(self._returned, results)
+        return mapped(lambda _, name: None if name is None else results[name], self._returned, "")
 
     def source(self) -> str:
         """The function as readable NumPy."""
@@ -204,12 +205,3 @@ def where_they_are(program: Program) -> list[str]:
         if parts and (large or all(parts)) and id(v) not in kept and v.shape:
             found.append(name)
     return found
-
-
-def _filled(returned: Any, results: Mapping[str, Array]) -> Any:
-    """What the function returned, with the results in place of their names."""
-    if isinstance(returned, dict):
-        return {key: results[name] for key, name in returned.items()}
-    if isinstance(returned, list | tuple):
-        return type(returned)(results[name] for name in returned)
-    return None if returned is None else results[returned]

@@ -323,6 +323,9 @@ class Run:
             for parameter in self.optimizer.parameters:  # the network would search for them
                 parameter.zero_grad()
             loss.backward()
+            for parameter in self.optimizer.parameters:  # one that the loss does not depend on
+                if parameter.grad is None:
+                    parameter.grad = np.zeros(parameter.shape)
             self.optimizer.step()
         return float(loss)
 

@@ -68,7 +68,7 @@ class Part:
     def keeps_rows(self, v: Value) -> bool:
         """Whether row i of the array comes to row i of the result."""
         key = spelled_out(self.key, len(v.shape))
-        return bool(key) and key[0] is not None and self.area[0] == range(v.shape[0])
+        return bool(key) and isinstance(key[0], slice) and self.area[0] == range(v.shape[0])
 
 
 def _fill(e: Elements, v: Value, number: float, row: Any = None) -> None:

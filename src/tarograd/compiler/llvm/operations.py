@@ -165,19 +165,17 @@ def _not(b: Any, v: Value, x: list[Any]) -> Any:
 
 def _power(b: Any, v: Value, x: list[Any]) -> Any:
     """A whole power by multiplying, a root and a reciprocal as NumPy does them; else by a call."""
-    if v.dtype.kind != "f":
-        raise Untraceable(f"power of {v.dtype}")
-    base, exponent = x[0], v.inputs[1]
-    if exponent == 0.5:
-        return call(b, "sqrt", base)
-    if exponent == -1:
-        return b.fdiv(constant(1.0, base.type), base)
+    base, exponent, floats = x[0], v.inputs[1], v.dtype.kind == "f"
     if not isinstance(exponent, int | float) or exponent not in WHOLE:
-        return call(b, "pow", *x)
-    y = None
+        if not floats:
+            raise Untraceable(f"power of {v.dtype}")
+        if exponent == 0.5:
+            return call(b, "sqrt", base)
+        return b.fdiv(constant(1.0, base.type), base) if exponent == -1 else call(b, "pow", *x)
+    multiply, y = b.fmul if floats else b.mul, None
     for digit in f"{int(exponent):b}":  # from the left: squared, and times x for a 1
-        y = y and b.fmul(y, y)
-        y = (b.fmul(y, base) if y else base) if digit == "1" else y
+        y = y and multiply(y, y)
+        y = (multiply(y, base) if y else base) if digit == "1" else y
     return y
 
 
