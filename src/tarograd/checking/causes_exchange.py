@@ -199,7 +199,7 @@ def wrong_tensor(case: Case) -> Cause | None:
     shape = _shapes(case)
     if shape == case.x.shape and all(_inverse(o) for o in (case, *case.others)):
         return _taken(case, "the input in a formula that is meant for the output")
-    return None
+    return _exchanged(case, mutual=False)
 
 
 def _multiplied_with(case: Case) -> Cause | None:
@@ -272,13 +272,15 @@ def _inverse(case: Case) -> bool:
     return bool(size) and bool(np.all(np.abs(a - case.n) <= 1e-6 * size + 20 * case.bar))
 
 
-def _exchanged(case: Case) -> Cause | None:
+def _exchanged(case: Case, mutual: bool = True) -> Cause | None:
+    """The gradient of another leaf, which may have that of this one in return."""
     for name in case.bench.leaves:
         if name == case.leaf or case.bench.values[name].shape != case.x.shape:
             continue
         pairs = [(case, Case(case.bench, name, case.c))]
         pairs += [(o, Case(o.bench, name, o.c)) for o in case.others]
-        if all(np.any(b.wrong) and a.fits(b.n) and b.fits(a.n) for a, b in pairs):
+        back = not mutual or all(np.any(b.wrong) and b.fits(a.n) for a, b in pairs)
+        if back and all(a.fits(b.n) for a, b in pairs):
             return _taken(case, f"the gradient of {name} in place of that of {case.leaf}")
     return None
 

@@ -81,6 +81,12 @@ def scale(case: Case) -> Cause | None:
         return None
     factors = [factor(o) for o in case.others]
     elements = f"analytic = {k:.10g} × numeric {case.extent}"
+    where = "other points"
+    if near(k, -1) and not any(f is not None and near(f, k) for f in factors):
+        # elsewhere another input may not be what it has to be, such as probabilities
+        moved = [case.at({**case.bench.values, case.leaf: o.x}) for o in case.others]
+        factors = [factor(o) if o else None for o in moved]
+        where += f" that differ in {case.leaf}"
     if not all(f is not None and near(f, k) for f in factors):
         return None
     if near(k, -1):
@@ -88,7 +94,7 @@ def scale(case: Case) -> Cause | None:
             "sign",
             case.leaf,
             "the sign is wrong",
-            f"{elements}, here and at {len(factors)} other points",
+            f"{elements}, here and at {len(factors)} {where}",
             f"d{case.leaf} = -(…)",
             1.0,
         )
@@ -137,14 +143,17 @@ def batch(case: Case, k: float, elements: str) -> Cause | None:
     if len(seen) < 2:
         return None
     shown = " and ".join(f"at batch {b} it is {f:.6g}" for b, f in seen)
+    inputs = case.bench.subject.inputs[0]
     if all(near(f / k, b / size) for b, f in seen):
         return Cause(
             "scale-batch",
             case.leaf,
             f"the gradient of {case.leaf} is {k:.6g} times too large: it is not divided by the "
-            f"batch size ({size})",
+            f"batch size ({size})" + _besides(case, k / size),
             f"{elements}; {shown}",
-            f"divide by the batch size: d{case.leaf} = … / len({case.bench.subject.inputs[0]})",
+            f"divide by the batch size: d{case.leaf} = … / len({inputs})"
+            if near(k, size)
+            else f"divide by {k:.6g}",
             1.0,
         )
     if all(near(f / k, size / b) for b, f in seen):
@@ -152,9 +161,16 @@ def batch(case: Case, k: float, elements: str) -> Cause | None:
             "scale-batch",
             case.leaf,
             f"the gradient of {case.leaf} is {k:.6g} times what it should be: it is divided by "
-            f"the batch size ({size}) once too often",
+            f"the batch size ({size}) once too often" + _besides(case, k * size),
             f"{elements}; {shown}",
-            "sum over the batch instead of averaging, or divide only once, in the loss",
+            "sum over the batch instead of averaging, or divide only once, in the loss"
+            if near(k, 1 / size)
+            else f"multiply by {1 / k:.6g}",
             1.0,
         )
     return None
+
+
+def _besides(case: Case, rest: float) -> str:
+    """The factor that there is besides the batch size, if there is one."""
+    return "" if near(rest, 1) else f", and is {rest:.6g} times as large besides{hint(case, rest)}"

@@ -175,7 +175,8 @@ def _steps(case: Case) -> bool:
 def _ratios(case: Case) -> str:
     with np.errstate(all="ignore"):
         ratio = (case.a / case.n).ravel()
-    chosen = [i for i in np.argsort(case.x, axis=None) if np.isfinite(ratio[i])]
+    told = np.isfinite(ratio) & case.wrong.ravel()
+    chosen = [i for i in np.argsort(case.x, axis=None) if told[i]]
     chosen = chosen[:: max(1, len(chosen) // 3)][:4]
     return ", ".join(f"{ratio[i]:.4g} at {case.x.ravel()[i]:.3g}" for i in chosen)
 

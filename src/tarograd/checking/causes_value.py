@@ -246,14 +246,12 @@ def displaced(case: Case) -> Cause | None:
         return None
     if len(given) < len(found) or case.bench.y.size < 2 or case.x.size < 4 or not case.others:
         return None
-    moves = []
+    if not all(_same_numbers(*g) for g in given):
+        return None
     links = [[np.abs(m) > tolerance for m in (a, n)] for a, n, tolerance in given]
     if any(np.shape(p) != np.shape(links[0]) or np.any(np.not_equal(p, links[0])) for p in links):
-        return None
-    for a, n, tolerance in given:
-        if np.any(np.abs(np.sort(a, axis=1) - np.sort(n, axis=1)) > 10 * tolerance):
-            return None
-        moves.append(_moves(a, n, tolerance, case))
+        return _other_choice(case, [n for _, n in links])
+    moves = [_moves(a, n, tolerance, case) for a, n, tolerance in given]
     if any(m is None or m != moves[0] for m in moves):
         return None
     name = "shifted" if moves[0] else "layout"
@@ -267,6 +265,28 @@ def displaced(case: Case) -> Cause | None:
     seen = "for every output the claimed derivatives are the numeric ones "
     seen += "moved by the same distance" if name == "shifted" else "in another order"
     return Cause(name, case.leaf, why, f"{seen}, at three random points", fix, 0.8)
+
+
+def _same_numbers(a: Array, n: Array, tolerance: float) -> bool:
+    """Whether for each output the claimed derivatives are the numeric ones in another order."""
+    return bool(np.all(np.abs(np.sort(a, axis=1) - np.sort(n, axis=1)) <= 10 * tolerance))
+
+
+def _other_choice(case: Case, links: list[Array]) -> Cause | None:
+    """Forward chooses elements by their values, such as the largest, and backward others."""
+    few = all(np.all(np.count_nonzero(n, axis=1) <= 1) for n in links)
+    chosen = any(n.shape == links[0].shape and np.any(n != links[0]) for n in links[1:])
+    if not few or not chosen:
+        return None
+    return Cause(
+        "mask",
+        case.leaf,
+        "the gradient goes to other elements than those that forward chose",
+        "each output passes its gradient to one element, and which one forward took depends on "
+        f"the values, at {1 + len(case.others)} random points",
+        "keep the argmax (or mask) in forward and use it in backward, with the same indices",
+        0.85,
+    )
 
 
 def _moves(a: Array, n: Array, tolerance: float, case: Case) -> bool | None:
