@@ -113,3 +113,28 @@ def test_a_part_of_the_outputs_that_is_left_out_is_no_mask() -> None:
 
     report = tg.check_gradients(Cell(), RANDOM.normal(size=(2, 4)))
     assert [(c.name, c.leaf) for c in report.causes] == [("missing-term", "b")]
+
+
+class Silent(Affine):
+    def forward(self, x: Any) -> Any:
+        self.x = x
+
+
+def test_a_forward_without_a_return_is_told() -> None:
+    with pytest.raises(TypeError, match="forward returns None: return what it computes"):
+        tg.check_gradients(Silent(), RANDOM.normal(size=(5, 4)))
+
+
+def test_a_gradient_that_is_not_where_it_was_said_to_be() -> None:
+    with pytest.raises(ValueError, match="params: Affine has no 'delta' after backward"):
+        tg.check_gradients(Affine(), RANDOM.normal(size=(5, 4)), params={"W": "delta"})
+
+
+def test_a_gradient_may_be_a_list_of_numbers() -> None:
+    x = np.array([1.0, -2.0])
+    report = tg.check_gradients(lambda x: (x**2).sum(), x, grad=lambda x: [2 * x[0], 2 * x[1]])
+    assert report.verdict == "right", str(report)
+
+
+def test_an_input_without_rows_is_no_error() -> None:
+    assert tg.check_gradients(Affine(), np.zeros((0, 4))).verdict == "cannot tell"

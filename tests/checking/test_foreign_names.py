@@ -158,3 +158,66 @@ def test_an_overflow_far_out_hides_no_mistake_here() -> None:
 
     report = tg.check_gradients((forward, lambda d, x: d * np.exp(x)), RANDOM.normal(size=(4, 5)))
     assert [c.name for c in report.causes] == ["formula", "nonfinite-backward"]
+
+
+def test_a_formula_is_told_with_the_right_one() -> None:
+    def forward(x: Any) -> Any:
+        y = 1 / (1 + np.exp(-x))
+        return y, y
+
+    cause = first(forward, lambda d, y: d * (1 - y * y), RANDOM.normal(size=(4, 5)))
+    assert (
+        cause.why == "the formula of the derivative is wrong: it is dout * (1 - y**2), as of tanh"
+    )
+    assert cause.fix == "dx = dout * y * (1 - y), as of a sigmoid"
+
+
+def test_a_factor_that_is_a_length_by_chance_is_not_told_as_one() -> None:
+    cause = first(lambda x: (x**3, x), lambda d, x: d * x**2, RANDOM.normal(size=(4, 3)))
+    assert cause.name == "scale"
+    assert "length" not in cause.why
+    cause = first(lambda x: (x.mean(axis=1), x), lambda d, x: d[:, None] + 0 * x, np.ones((4, 3)))
+    assert "(the length 3 of axis 1 of x)" in cause.why
+
+
+def test_the_output_of_a_normalization_is_not_said_to_be_used_for_its_input() -> None:
+    """Its own output is left as it is by it, which fits a missing factor as well."""
+
+    def forward(x: Any) -> Any:
+        return x / np.linalg.norm(x, axis=1, keepdims=True), x
+
+    def backward(d: Any, x: Any) -> Any:
+        y = x / np.linalg.norm(x, axis=1, keepdims=True)
+        return d - y * (d * y).sum(axis=1, keepdims=True)
+
+    cause = first(forward, backward, RANDOM.normal(size=(4, 5)))
+    assert cause.name == "formula"
+
+
+@pytest.mark.parametrize("square", [True, False])
+def test_the_batch_is_found_where_weights_stand_first(square: bool) -> None:
+    size = 4 if square else 3
+
+    def forward(w: Any, x: Any) -> Any:
+        return x @ w, (w, x)
+
+    def backward(d: Any, cache: Any) -> Any:
+        w, x = cache
+        return x.T @ d / len(x), d @ w.T
+
+    inputs = RANDOM.normal(size=(4, size)), RANDOM.normal(size=(4 if square else 5, 4))
+    cause = first(forward, backward, *inputs)
+    assert (cause.name, cause.leaf) == ("scale-batch", "w")
+    assert "len(x)" not in cause.fix  # it is divided once too often
+
+
+@pytest.mark.parametrize(
+    ("slope", "words"), [(0.01, "below a threshold"), (None, "are cut off in forward")]
+)
+def test_a_mask_is_told_with_its_side(slope: float | None, words: str) -> None:
+    def forward(x: Any) -> Any:
+        return np.where(x > 0, x, 0.1 * x if slope else 0), x
+
+    cause = first(forward, lambda d, x: d * np.where(x > 0, 1, slope or 1), RANDOM.normal(size=9))
+    assert cause.name == "mask"
+    assert words in cause.why

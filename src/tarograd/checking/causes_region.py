@@ -149,7 +149,7 @@ def _same_elements(case: Case) -> Cause | None:
     moved = case.with_other_data
     if moved is None or wrong.all():
         return _end(case, wrong)
-    if moved is not case and np.any(moved.wrong & ~wrong):
+    if moved is not case and _follows_data(case, moved, wrong):
         return _end(case, wrong) or _of_data(case, kind or "several factors")
     if kind is None:
         return _end(case, wrong)
@@ -172,6 +172,12 @@ def _same_elements(case: Case) -> Cause | None:
         if kind == "nothing"
         else "look at what fills it: a factor, or the bounds of a loop or slice",
     )
+
+
+def _follows_data(case: Case, moved: Case, wrong: Array) -> bool:
+    """Whether other elements are wrong with other data; a few draws may repeat the same ones."""
+    draws = (moved, *(case.shuffled() for _ in range(3)))
+    return any(o is not None and bool(np.any(o.wrong & ~wrong)) for o in draws)
 
 
 def _filled_with(case: Case) -> str | None:

@@ -9,25 +9,28 @@ from tarograd.checking.jacobians import chosen_by_leaf, matrices
 from tarograd.checking.report import Cause
 from tarograd.checking.subject import Array
 
+MULTIPLY = "multiply by the mask of forward: d{leaf} = dout * mask, with the one that it used"
+SLOPE = "use the threshold of forward, and on each side of it the slope that forward has there"
+SIDE = "{what} %s have a wrong slope, and the others the right one"
+MASKS = {  # what is wrong, in words, and what to do
+    "open": ("{what} that are cut off in forward pass their gradient on", MULTIPLY),
+    "inverted": ("the mask is inverted", "turn it round: 1 where forward lets through, else 0"),
+    "below": (SIDE % "below a threshold", SLOPE),
+    "above": (SIDE % "above a threshold", SLOPE),
+    "outside": (SIDE % "beyond two thresholds", SLOPE),
+    "inside": (SIDE % "between two thresholds", SLOPE),
+}
+
 
 def mask(case: Case) -> Cause | None:
     """Wrong on one side of a threshold, or wherever the derivative is 0."""
     for rows in (True, False):
         kinds = [_mask_kind(o, rows) for o in (case, *case.others)]
         if case.others and kinds[0] and all(k == kinds[0] for k in kinds):
-            what = "outputs" if rows else "elements"
-            return Cause(
-                "mask",
-                case.leaf,
-                {
-                    "open": f"{what} that are cut off in forward pass their gradient on",
-                    "inverted": "the mask is inverted",
-                    "side": f"{what} on one side of a threshold have a wrong slope",
-                }[kinds[0].partition(" ")[0]],
-                f"{kinds[0]}: holds for every one of the {what} at three random points",
-                "use the mask that forward used, such as dx[x <= 0] = 0",
-                0.9,
-            )
+            what, (why, fix) = "outputs" if rows else "elements", MASKS[kinds[0]]
+            seen = f"holds for every one of the {what} at three random points"
+            fix = fix.format(leaf=case.leaf)
+            return Cause("mask", case.leaf, why.format(what=what), seen, fix, 0.9)
     return None
 
 
@@ -71,10 +74,10 @@ def _side(
     for v in features:
         bad, good = v[wrong], v[judged & ~wrong]
         sides = {
-            "side below": bad.max() <= good.min(),
-            "side above": bad.min() >= good.max(),
-            "side outside": abs(bad).min() >= abs(good).max(),
-            "side inside": abs(bad).max() <= abs(good).min(),
+            "below": bad.max() <= good.min(),
+            "above": bad.min() >= good.max(),
+            "outside": abs(bad).min() >= abs(good).max(),
+            "inside": abs(bad).max() <= abs(good).min(),
         }
         if any(sides.values()):
             return next(side for side, holds in sides.items() if holds)

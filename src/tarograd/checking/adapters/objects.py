@@ -104,7 +104,8 @@ class ObjectSubject:
 
     def _discover(self, params: Mapping[str, str]) -> None:
         run, returned = self._first_pass()
-        if isinstance(returned, Exception):
+        failed = isinstance(returned, Exception)
+        if failed:
             returned = ()
             self._returned = dict.fromkeys(self.arguments.floats)
         kept = {p: a for p, a in run.arrays.items() if discovery.get(run.layer, p) is a}
@@ -114,6 +115,9 @@ class ObjectSubject:
             array = discovery.get(run.layer, place.parameter)
             if not discovery.is_array(array):
                 raise ValueError(f"params: {self.name} has no float array {place.name!r}")
+            if discovery.get(run.layer, place.gradient) is None and not failed:
+                gradient = discovery.spelled(place.gradient)
+                raise ValueError(f"params: {self.name} has no {gradient!r} after backward")
             self._places[place.name] = place
             self.values[place.name] = np.array(self._held.get(place.parameter, array), self.dtype)
         known = {path for place in found for path in (place.parameter, place.gradient)}
@@ -253,6 +257,8 @@ class ObjectRun:
             self.randomness.rewind()
         self.given = self.subject.arguments.filled(values)
         self.returned = self.subject.style.forward(self.layer, self.given)
+        if self.returned is None:
+            raise TypeError(f"{self.subject.name}: forward returns None: return what it computes")
         return tuple(map(np.asarray, self.subject.style.outputs(self.returned)))
 
     def call_backward(self, upstream: tuple[Array, ...]) -> Any:
