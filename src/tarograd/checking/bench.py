@@ -45,6 +45,7 @@ class Bench:
         self.random = np.random.default_rng(seed)
         self.forwards = 0
         self.stateless = False
+        self.rows: tuple[str, ...] | None = None  # the inputs with one row for each sample
         self._run: Run | None = None
         with quiet():
             self.outputs = self._outputs(self.values)
@@ -58,7 +59,7 @@ class Bench:
         draw = self.draw if draw is None else draw
         other = Bench(self.subject, values, self.seed + 1, self.deadline, draw)
         other.ulp = max(other.ulp, self.ulp)
-        other.stateless = self.stateless
+        other.stateless, other.rows = self.stateless, self.rows
         return other
 
     def _count(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from tarograd.checking.causes_coupling import coefficient, through_norm
 from tarograd.checking.causes_exchange import operand, wrong_layout, wrong_tensor
 from tarograd.checking.causes_factor import averaged, scale, zero
 from tarograd.checking.causes_formula import by_rows, formula, multiplier, rounded
+from tarograd.checking.causes_mean import through_mean, unneeded
 from tarograd.checking.causes_paths import paths
-from tarograd.checking.causes_region import overwrites, slices
+from tarograd.checking.causes_region import hyperplane, overwrites, slices
 from tarograd.checking.causes_shrunk import gated, shrunk
 from tarograd.checking.causes_term import extra_or_missing, lost_coupling, other_use
 from tarograd.checking.causes_value import (
@@ -34,6 +36,7 @@ from tarograd.checking.subject import Array
 Rule = Callable[[Case], Cause | None]
 RULES: tuple[Rule, ...] = (  # the surest and cheapest first
     zero,
+    unneeded,
     scale,
     averaged,
     rounded,
@@ -48,6 +51,7 @@ RULES: tuple[Rule, ...] = (  # the surest and cheapest first
     coupling,
     coefficient,
     through_norm,
+    through_mean,
     lost_coupling,
     permuted,
     other_axis,
@@ -86,7 +90,12 @@ def name_cause(case: Case, thorough: bool = True) -> Cause:
         except (ValueError, IndexError, TypeError, ArithmeticError, np.linalg.LinAlgError):
             continue  # an experiment at a point or shape that the subject can't take
         if found is not None and found.confidence >= CONFIRMED:
-            return found
+            where = _part(case) if found.name not in ("slice", "sign") else ""
+            return (
+                replace(found, evidence=f"{found.evidence}; only {where} differs")
+                if where
+                else found
+            )
         guess = guess or found
     if guess is not None:
         why = f"no experiment confirms what it looks most like, {guess.name}: {guess.why}"
@@ -97,10 +106,19 @@ def name_cause(case: Case, thorough: bool = True) -> Cause:
     return Cause("unclassified", case.leaf, why, seen(case), "", 0)
 
 
+def _part(case: Case) -> str:
+    """Which part of an axis is wrong, such as one gate of several; empty if not a part of one."""
+    wrong = case.wrong
+    where = hyperplane(wrong) if 1 < np.count_nonzero(wrong) < wrong.size else None
+    return where if where and where.startswith("index") and " to " in where else ""
+
+
 def seen(case: Case) -> str:
     """What there is to see where nothing explains it."""
     wrong = case.wrong
+    where = _part(case)
     parts = [f"{np.count_nonzero(wrong)} of {wrong.size} elements differ"]
+    parts = [f"{parts[0]}, all at {where}"] if where else parts
     a, n = case.a[wrong], case.n[wrong]
     with np.errstate(all="ignore"):
         ratios = (a / n)[np.isfinite(a / n)]

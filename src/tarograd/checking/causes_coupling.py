@@ -103,21 +103,27 @@ def _between(a: Array, n: Array, tolerance: float) -> float | None:
     e = a - n
     ranks = [rank(m, tolerance) for m in (a, n, e)]
     has, should, gap = ranks
+    k = float(np.sum(a * n) / max(float(np.sum(n * n)), 1e-300))
+    few = should < min(3, *a.shape)
+    if few and k and np.max(np.abs(a - k * n)) <= 10 * tolerance < np.max(np.abs(e)):
+        return k  # all that couples them has one wrong factor
     if not gap or gap > 2 or max(has, should) > min(a.shape):
         return None
     if has + gap == should and has < min(a.shape):
         return MISSING
     if should + gap == has and should < min(a.shape):
         return EXTRA
-    if has != should or gap != 1:
-        return None
+    return _of_one(e, n, max(has, should) < min(a.shape)) if has == should and gap == 1 else None
+
+
+def _of_one(e: Array, n: Array, is_known: bool) -> float | None:
+    """The coefficient of the one term in which they differ; OTHER if it is along another vector."""
     u, size, v = np.linalg.svd(e)
     inverse = np.linalg.pinv(n, rcond=1e-5)
     left, right = u[:, 0] - n @ (inverse @ u[:, 0]), v[0] - (v[0] @ inverse) @ n
     strange = [bool(np.max(np.abs(rest)) > 1e-4) for rest in (left, right)]
     if any(strange):
-        known = not all(strange) and max(has, should) < min(a.shape)
-        return OTHER if known else None
+        return OTHER if is_known and not all(strange) else None
     return float(1 + size[0] * (v[0] @ inverse @ u[:, 0]))
 
 

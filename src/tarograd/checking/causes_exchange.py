@@ -10,7 +10,7 @@ from tarograd.checking.case import Case
 from tarograd.checking.jacobians import matrices
 from tarograd.checking.points import unequal
 from tarograd.checking.report import Cause
-from tarograd.checking.subject import Array
+from tarograd.checking.subject import Array, Values
 from tarograd.checking.transforms import Transform, transforms
 
 
@@ -29,7 +29,8 @@ def _of_result(case: Case) -> Cause | None:
         gathered = case.whole and np.all(np.count_nonzero(case.numeric, axis=0) <= 1)
         if kind == "transposed" and gathered and 1 < case.bench.y.size < case.x.size:
             kind, words = "wrong-axis", "spread along the wrong axis"
-        return _cause(kind, case.leaf, f"the gradient is {words}", f"the numeric gradient {words}")
+        said = f"the gradient has the right numbers, but {words}"
+        return _cause(kind, case.leaf, said, f"the numeric gradient {words}")
     return None
 
 
@@ -61,7 +62,7 @@ def _of_upstream(case: Case) -> Cause | None:
                 said = "the upstream gradient is read in the wrong order of its axes"
                 equals = "with unequal lengths, the gradient for an upstream gradient read so"
                 return _cause("layout", case.leaf, said, equals)
-            said = f"the upstream gradient is used {words}"
+            said = f"the upstream gradient is taken {words}"
             return _cause(named, case.leaf, said, f"the gradient for an upstream {words}")
         if shape != case.x.shape:
             continue
@@ -104,10 +105,8 @@ def operand(case: Case) -> Cause | None:
                 return _cause(
                     kind,
                     case.leaf,
-                    f"{name} is used with {words}"
-                    if kind == "transposed"
-                    else f"{name} is used {words}",
-                    f"the numeric gradient with {name} {words}",
+                    f"{name} is used {words}",
+                    f"the numeric gradient for {name} {words}",
                 )
     return None
 
@@ -165,6 +164,13 @@ def _passed_on(case: Case) -> bool:
     return case.a.size == case.c.size and bool(np.all(case.a.reshape(-1) == case.c))
 
 
+def _unmoved(case: Case, values: Values) -> bool:
+    """Whether forward makes nothing new of the output, as a normalization: then that fits more."""
+    x = values[case.leaf]
+    moved = x is not case.bench.values[case.leaf] and case.bench.y.size == x.size
+    return moved and bool(np.allclose(case.bench.evaluate(values), x.ravel(), rtol=1e-6))
+
+
 def _cut_off(case: Case) -> bool:
     """Whether what is right at some points is wrong at others by being 0: a gate, no exchange."""
     right, wrong = [], []
@@ -192,14 +198,14 @@ def wrong_tensor(case: Case) -> Cause | None:
     if swapped:
         return swapped
     for words, values in _substitutions(case):
-        if not case.fits_at(values) or _passed_on(case):
+        if not case.fits_at(values) or _passed_on(case) or _unmoved(case, values):
             continue
         if all(any(w == words and o.fits_at(v) for w, v in _substitutions(o)) for o in case.others):
             return _taken(case, words)
     shape = _shapes(case)
     if shape == case.x.shape and all(_inverse(o) for o in (case, *case.others)):
         return _taken(case, "the input in a formula that is meant for the output")
-    return None
+    return _exchanged(case, mutual=False)
 
 
 def _multiplied_with(case: Case) -> Cause | None:
@@ -272,13 +278,15 @@ def _inverse(case: Case) -> bool:
     return bool(size) and bool(np.all(np.abs(a - case.n) <= 1e-6 * size + 20 * case.bar))
 
 
-def _exchanged(case: Case) -> Cause | None:
+def _exchanged(case: Case, mutual: bool = True) -> Cause | None:
+    """The gradient of another leaf, which may have that of this one in return."""
     for name in case.bench.leaves:
         if name == case.leaf or case.bench.values[name].shape != case.x.shape:
             continue
         pairs = [(case, Case(case.bench, name, case.c))]
         pairs += [(o, Case(o.bench, name, o.c)) for o in case.others]
-        if all(np.any(b.wrong) and a.fits(b.n) and b.fits(a.n) for a, b in pairs):
+        back = not mutual or all(np.any(b.wrong) and b.fits(a.n) for a, b in pairs)
+        if back and all(a.fits(b.n) for a, b in pairs):
             return _taken(case, f"the gradient of {name} in place of that of {case.leaf}")
     return None
 

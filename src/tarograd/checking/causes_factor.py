@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from tarograd.checking.case import Case
-from tarograd.checking.points import SIZES, batch_size, with_batch
+from tarograd.checking.points import (
+    SIZES,
+    batch_size,
+    batched,
+    unused_size,
+    with_batch,
+    with_length,
+)
 from tarograd.checking.report import Cause
 
 KNOWN = {
@@ -19,6 +27,14 @@ KNOWN = {
     1 / math.log(10): "1/ln 10: log and log10 are mixed up",
     math.pi / 180: "π/180: degrees and radians are mixed up",
     180 / math.pi: "180/π: degrees and radians are mixed up",
+}
+LENGTHS: dict[str, Callable[[int], float]] = {
+    "{of}": lambda d: d,
+    "1 / {of}": lambda d: 1 / d,
+    "√ of {of}": math.sqrt,
+    "1 / √ of {of}": lambda d: 1 / math.sqrt(d),
+    "{less} and {d} mixed up: n and n - 1 for {of}": lambda d: (d - 1) / d,
+    "{d} and {less} mixed up: n and n - 1 for {of}": lambda d: d / (d - 1) if d > 1 else 0,
 }
 
 
@@ -81,6 +97,12 @@ def scale(case: Case) -> Cause | None:
         return None
     factors = [factor(o) for o in case.others]
     elements = f"analytic = {k:.10g} × numeric {case.extent}"
+    where = "other points"
+    if near(k, -1) and not any(f is not None and near(f, k) for f in factors):
+        # elsewhere another input may not be what it has to be, such as probabilities
+        moved = [case.at({**case.bench.values, case.leaf: o.x}) for o in case.others]
+        factors = [factor(o) if o else None for o in moved]
+        where += f" that differ in {case.leaf}"
     if not all(f is not None and near(f, k) for f in factors):
         return None
     if near(k, -1):
@@ -88,15 +110,17 @@ def scale(case: Case) -> Cause | None:
             "sign",
             case.leaf,
             "the sign is wrong",
-            f"{elements}, here and at {len(factors)} other points",
+            f"{elements}, here and at {len(factors)} {where}",
             f"d{case.leaf} = -(…)",
             1.0,
         )
-    return batch(case, k, elements) or Cause(
+    sizes = _by_batch(case)
+    also = " and batch sizes" if len(sizes) == 2 else ""
+    return _batch(case, k, elements, sizes) or Cause(
         "scale",
         case.leaf,
         f"the gradient of {case.leaf} is {k:.10g} times as large as it should be" + hint(case, k),
-        f"{elements}, and the same at {len(factors)} other points and batch sizes",
+        f"{elements}, and the same at {len(factors)} other points{also}",
         f"multiply by {1 / k:.6g}",
         0.95,
     )
@@ -107,24 +131,32 @@ def hint(case: Case, k: float) -> str:
     for value, words in KNOWN.items():
         if near(k, value):
             return f" ({words})"
-    shapes = {n: x.shape for n, x in case.bench.values.items()}
-    for name, shape in shapes.items():
-        for axis, d in enumerate(shape):
+    for name, x in case.bench.values.items():
+        for axis, d in enumerate(x.shape):
             of = f"the length {d} of axis {axis} of {name}"
-            forms = {d: "", 1 / d: "1 / ", math.sqrt(d): "√ of ", 1 / math.sqrt(d): "1 / √ of "}
-            for value, words in forms.items():
-                if d > 1 and near(k, value):
-                    return f" ({words}{of})"
-            if d > 1 and (near(k, (d - 1) / d) or near(k, d / (d - 1))):
-                return f" ({d - 1} and {d} mixed up: n and n - 1 of axis {axis} of {name})"
+            for form, of_length in LENGTHS.items():
+                fits = d > 1 and near(k, of_length(d))
+                if fits and not _refuted(case, k, name, axis, of_length):
+                    return f" ({form.format(of=of, d=d, less=d - 1)})"
     return ""
 
 
-def batch(case: Case, k: float, elements: str) -> Cause | None:
-    """Whether the factor follows the batch size."""
-    size = batch_size(case.bench)
+def _refuted(case: Case, k: float, name: str, axis: int, value: Callable[[int], float]) -> bool:
+    """Whether the factor does not follow the length of that axis, where that can be changed."""
+    bench = case.bench
+    size, old = unused_size(bench), bench.values[name].shape[axis]
+    longer = with_length(bench, axis, old, size)
+    other = case.at(longer) if name in bench.subject.inputs else None
+    before, after = factor(case), factor(other) if other else None
+    if before is None or after is None or not near(before, k):
+        return False
+    return not near(after, value(size))
+
+
+def _by_batch(case: Case) -> list[tuple[int, float]]:
+    """The factor at other batch sizes."""
     seen: list[tuple[int, float]] = []
-    for other in [s for s in SIZES if s != size]:
+    for other in [s for s in SIZES if s != batch_size(case.bench)]:
         values = with_batch(case.bench, other)
         found = case.at(values) if values else None
         f = factor(found) if found else None
@@ -134,17 +166,26 @@ def batch(case: Case, k: float, elements: str) -> Cause | None:
             seen.append((other, f))
         if len(seen) == 2:
             break
+    return seen
+
+
+def _batch(case: Case, k: float, elements: str, seen: list[tuple[int, float]]) -> Cause | None:
+    """Whether the factor follows the batch size."""
+    size = batch_size(case.bench)
     if len(seen) < 2:
         return None
     shown = " and ".join(f"at batch {b} it is {f:.6g}" for b, f in seen)
+    rows = batched(case.bench)[0]
     if all(near(f / k, b / size) for b, f in seen):
         return Cause(
             "scale-batch",
             case.leaf,
             f"the gradient of {case.leaf} is {k:.6g} times too large: it is not divided by the "
-            f"batch size ({size})",
+            f"batch size ({size})" + _besides(case, k / size),
             f"{elements}; {shown}",
-            f"divide by the batch size: d{case.leaf} = … / len({case.bench.subject.inputs[0]})",
+            f"divide by the batch size: d{case.leaf} = … / len({rows})"
+            if near(k, size)
+            else f"divide by {k:.6g}",
             1.0,
         )
     if all(near(f / k, size / b) for b, f in seen):
@@ -152,9 +193,16 @@ def batch(case: Case, k: float, elements: str) -> Cause | None:
             "scale-batch",
             case.leaf,
             f"the gradient of {case.leaf} is {k:.6g} times what it should be: it is divided by "
-            f"the batch size ({size}) once too often",
+            f"the batch size ({size}) once too often" + _besides(case, k * size),
             f"{elements}; {shown}",
-            "sum over the batch instead of averaging, or divide only once, in the loss",
+            "sum over the batch instead of averaging, or divide only once, in the loss"
+            if near(k, 1 / size)
+            else f"multiply by {1 / k:.6g}",
             1.0,
         )
     return None
+
+
+def _besides(case: Case, rest: float) -> str:
+    """The factor that there is besides the batch size, if there is one."""
+    return "" if near(rest, 1) else f", and is {rest:.6g} times as large besides{hint(case, rest)}"

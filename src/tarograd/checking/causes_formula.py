@@ -8,6 +8,7 @@ import numpy as np
 
 from tarograd.checking.case import Case
 from tarograd.checking.jacobians import matrices
+from tarograd.checking.known import in_words
 from tarograd.checking.points import elsewhere, with_batch
 from tarograd.checking.report import Cause
 from tarograd.checking.subject import Array, Values
@@ -43,16 +44,27 @@ def formula(case: Case) -> Cause | None:
                     "use the mask that forward used, and the slope of its side",
                     0.85,
                 )
-            return Cause(
-                "formula",
-                case.leaf,
-                "the formula of the derivative is wrong",
-                f"for each {what} analytic and numeric are proportional, with a ratio that "
-                f"depends on its value alone: {_ratios(case)}",
-                "derive the formula again, or write it in terms of the output",
-                0.8,
-            )
+            return _wrong_derivative(case, what)
     return None
+
+
+def _wrong_derivative(case: Case, what: str) -> Cause:
+    written, right = in_words(case, claimed=True), in_words(case, claimed=False)
+    why, fix = "the formula of the derivative is wrong", "derive the formula again"
+    if written:
+        why += f": it is dout * {written}"
+    fix = (
+        f"d{case.leaf} = dout * {right}" if right else f"{fix}, or write it in terms of the output"
+    )
+    return Cause(
+        "formula",
+        case.leaf,
+        why,
+        f"for each {what} analytic and numeric are proportional, with a ratio that depends on its "
+        f"value alone: {_ratios(case)}",
+        fix,
+        0.8,
+    )
 
 
 def by_rows(case: Case) -> Cause | None:
@@ -175,7 +187,8 @@ def _steps(case: Case) -> bool:
 def _ratios(case: Case) -> str:
     with np.errstate(all="ignore"):
         ratio = (case.a / case.n).ravel()
-    chosen = [i for i in np.argsort(case.x, axis=None) if np.isfinite(ratio[i])]
+    told = np.isfinite(ratio) & case.wrong.ravel()
+    chosen = [i for i in np.argsort(case.x, axis=None) if told[i]]
     chosen = chosen[:: max(1, len(chosen) // 3)][:4]
     return ", ".join(f"{ratio[i]:.4g} at {case.x.ravel()[i]:.3g}" for i in chosen)
 

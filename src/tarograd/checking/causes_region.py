@@ -147,21 +147,37 @@ def _same_elements(case: Case) -> Cause | None:
     wrong = np.any(sets, axis=0)  # a gradient can be 0 by chance at one of the points
     kind = None if wrong.all() else _filled_with(case)
     moved = case.with_other_data
-    if moved is None or kind is None:
+    if moved is None or wrong.all():
         return _end(case, wrong)
-    if moved is not case and np.any(moved.wrong & ~wrong):
-        return _end(case, wrong) or _of_data(case, kind)
-    where = _hyperplane(wrong)
+    if moved is not case and _follows_data(case, moved, wrong):
+        return _end(case, wrong) or _of_data(case, kind or "several factors")
+    if kind is None:
+        return _end(case, wrong)
+    where = hyperplane(wrong)
     if where is None or kind == "more" or any(not np.array_equal(s, wrong) for s in sets):
         return None
+    seen = f"the same {np.count_nonzero(wrong)} of {wrong.size} elements"
+    if kind == "sign":
+        why, fix = f"only {where} is wrong: the sign; the rest is right", "turn the sign there"
+        return _cause("sign", case, why, seen, fix)
+    with np.errstate(all="ignore"):
+        k = float(np.nanmedian((case.a / case.n)[wrong]))
+    what = "not filled" if kind == "nothing" else f"{k:.6g} times what it should be"
     return _cause(
         "slice",
         case,
-        f"only {where} is wrong: it is {'not filled' if kind == 'nothing' else 'off by a factor'}; "
-        "the rest is right",
-        f"the same {np.count_nonzero(wrong)} of {wrong.size} elements",
-        "look at the bounds of the loop or slice that fills them",
+        f"only {where} is wrong: it is {what}; the rest is right",
+        seen,
+        "look at the bounds of the loop or slice that fills them"
+        if kind == "nothing"
+        else "look at what fills it: a factor, or the bounds of a loop or slice",
     )
+
+
+def _follows_data(case: Case, moved: Case, wrong: Array) -> bool:
+    """Whether other elements are wrong with other data; a few draws may repeat the same ones."""
+    draws = (moved, *(case.shuffled() for _ in range(3)))
+    return any(o is not None and bool(np.any(o.wrong & ~wrong)) for o in draws)
 
 
 def _filled_with(case: Case) -> str | None:
@@ -227,7 +243,7 @@ def _end(case: Case, wrong: Array) -> Cause | None:
     return None
 
 
-def _hyperplane(wrong: Array) -> str | None:
+def hyperplane(wrong: Array) -> str | None:
     """How a set of indices reads, if it is a part of an axis or a few elements."""
     if np.count_nonzero(wrong) == 1:
         return f"element {np.argwhere(wrong)[0].tolist()}"
@@ -236,8 +252,16 @@ def _hyperplane(wrong: Array) -> str | None:
         some, every = np.any(wrong, axis=others), np.all(wrong, axis=others)
         share = np.count_nonzero(wrong) / max(1, np.compress(some, wrong, axis=axis).size)
         if not some.all() and (np.array_equal(some, every) or share > 0.5):
-            return f"index {np.flatnonzero(some).tolist()[:6]} of axis {axis}"
+            return f"index {_listed(np.flatnonzero(some))} of axis {axis}"
     return f"a set of {np.count_nonzero(wrong)} elements" if wrong.mean() < 0.34 else None
+
+
+def _listed(places: Array) -> str:
+    """Places in words, neighbors as a range."""
+    first, last = int(places[0]), int(places[-1])
+    if places.size > 2 and last - first == places.size - 1:
+        return f"{first} to {last}"
+    return ", ".join(map(str, places[:6])) + (", …" if places.size > 6 else "")
 
 
 def _rows_left_out(case: Case) -> Cause | None:

@@ -93,6 +93,9 @@ def _one(values: Values, name: str, axis: int) -> dict[str, Array]:
 def _resized(case: Case, values: Values) -> dict[str, Array]:
     """Another point with the same zeros."""
     random = case.bench.random
+    leaf = values[case.leaf]
+    if not np.any(leaf):  # a wrong derivative may be right, or vanish, just there
+        values = {**values, case.leaf: random.standard_normal(leaf.shape).astype(leaf.dtype)}
     signs = {n: random.choice([-1.0, 1.0], x.shape) for n, x in values.items() if np.any(x < 0)}
     return {
         n: x * random.uniform(0.5, 1.5, x.shape) * signs.get(n, 1) if n in case.bench.leaves else x

@@ -9,25 +9,28 @@ from tarograd.checking.jacobians import chosen_by_leaf, matrices
 from tarograd.checking.report import Cause
 from tarograd.checking.subject import Array
 
+MULTIPLY = "multiply by the mask of forward: d{leaf} = dout * mask, with the one that it used"
+SLOPE = "use the threshold of forward, and on each side of it the slope that forward has there"
+SIDE = "{what} %s have a wrong slope, and the others the right one"
+MASKS = {  # what is wrong, in words, and what to do
+    "open": ("{what} that are cut off in forward pass their gradient on", MULTIPLY),
+    "inverted": ("the mask is inverted", "turn it round: 1 where forward lets through, else 0"),
+    "below": (SIDE % "below a threshold", SLOPE),
+    "above": (SIDE % "above a threshold", SLOPE),
+    "outside": (SIDE % "beyond two thresholds", SLOPE),
+    "inside": (SIDE % "between two thresholds", SLOPE),
+}
+
 
 def mask(case: Case) -> Cause | None:
     """Wrong on one side of a threshold, or wherever the derivative is 0."""
     for rows in (True, False):
         kinds = [_mask_kind(o, rows) for o in (case, *case.others)]
         if case.others and kinds[0] and all(k == kinds[0] for k in kinds):
-            what = "outputs" if rows else "elements"
-            return Cause(
-                "mask",
-                case.leaf,
-                {
-                    "open": f"{what} that are cut off in forward pass their gradient on",
-                    "inverted": "the mask is inverted",
-                    "side": f"{what} on one side of a threshold have a wrong slope",
-                }[kinds[0].partition(" ")[0]],
-                f"{kinds[0]}: holds for every one of the {what} at three random points",
-                "use the mask that forward used, such as dx[x <= 0] = 0",
-                0.9,
-            )
+            what, (why, fix) = "outputs" if rows else "elements", MASKS[kinds[0]]
+            seen = f"holds for every one of the {what} at three random points"
+            fix = fix.format(leaf=case.leaf)
+            return Cause("mask", case.leaf, why.format(what=what), seen, fix, 0.9)
     return None
 
 
@@ -71,10 +74,10 @@ def _side(
     for v in features:
         bad, good = v[wrong], v[judged & ~wrong]
         sides = {
-            "side below": bad.max() <= good.min(),
-            "side above": bad.min() >= good.max(),
-            "side outside": abs(bad).min() >= abs(good).max(),
-            "side inside": abs(bad).max() <= abs(good).min(),
+            "below": bad.max() <= good.min(),
+            "above": bad.min() >= good.max(),
+            "outside": abs(bad).min() >= abs(good).max(),
+            "inside": abs(bad).max() <= abs(good).min(),
         }
         if any(sides.values()):
             return next(side for side, holds in sides.items() if holds)
@@ -246,14 +249,12 @@ def displaced(case: Case) -> Cause | None:
         return None
     if len(given) < len(found) or case.bench.y.size < 2 or case.x.size < 4 or not case.others:
         return None
-    moves = []
+    if not all(_same_numbers(*g) for g in given):
+        return None
     links = [[np.abs(m) > tolerance for m in (a, n)] for a, n, tolerance in given]
     if any(np.shape(p) != np.shape(links[0]) or np.any(np.not_equal(p, links[0])) for p in links):
-        return None
-    for a, n, tolerance in given:
-        if np.any(np.abs(np.sort(a, axis=1) - np.sort(n, axis=1)) > 10 * tolerance):
-            return None
-        moves.append(_moves(a, n, tolerance, case))
+        return _other_choice(case, [n for _, n in links])
+    moves = [_moves(a, n, tolerance, case) for a, n, tolerance in given]
     if any(m is None or m != moves[0] for m in moves):
         return None
     name = "shifted" if moves[0] else "layout"
@@ -267,6 +268,28 @@ def displaced(case: Case) -> Cause | None:
     seen = "for every output the claimed derivatives are the numeric ones "
     seen += "moved by the same distance" if name == "shifted" else "in another order"
     return Cause(name, case.leaf, why, f"{seen}, at three random points", fix, 0.8)
+
+
+def _same_numbers(a: Array, n: Array, tolerance: float) -> bool:
+    """Whether for each output the claimed derivatives are the numeric ones in another order."""
+    return bool(np.all(np.abs(np.sort(a, axis=1) - np.sort(n, axis=1)) <= 10 * tolerance))
+
+
+def _other_choice(case: Case, links: list[Array]) -> Cause | None:
+    """Forward chooses elements by their values, such as the largest, and backward others."""
+    few = all(np.all(np.count_nonzero(n, axis=1) <= 1) for n in links)
+    chosen = any(n.shape == links[0].shape and np.any(n != links[0]) for n in links[1:])
+    if not few or not chosen:
+        return None
+    return Cause(
+        "mask",
+        case.leaf,
+        "the gradient goes to other elements than those that forward chose",
+        "each output passes its gradient to one element, and which one forward took depends on "
+        f"the values, at {1 + len(case.others)} random points",
+        "keep the argmax (or mask) in forward and use it in backward, with the same indices",
+        0.85,
+    )
 
 
 def _moves(a: Array, n: Array, tolerance: float, case: Case) -> bool | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from tarograd.checking.bench import Bench, OutOfTime, quiet
-from tarograd.checking.causes import shape_cause
+from tarograd.checking.case import Case
+from tarograd.checking.causes import ELEMENTS, name_cause, shape_cause
 from tarograd.checking.decision import RIGHT, UNKNOWN, WRONG
 from tarograd.checking.derivatives import MODES, Derivatives
 from tarograd.checking.overflow import flagged, leaps
@@ -118,18 +119,16 @@ class Check:
         cause = None
         for leaf in square.leaves if square is not None else ():
             assert square is not None
-            found = self._derivatives().diagnose(square, leaf)
+            if square.values[leaf].size > ELEMENTS:
+                continue
+            case = Case(square, leaf)
+            found = name_cause(case) if np.any(case.wrong) else None
             if found and found.name != "unclassified":
-                cause = Cause(
-                    found.name,
-                    leaf,
-                    f"{why}. With all lengths equal: {found.why}",
-                    found.evidence,
-                    found.fix,
-                    found.confidence,
-                )
+                why = f"{why}. With all lengths equal: {found.why}"
+                cause = replace(found, why=why)
                 break
-        kind = "shape" if isinstance(error, ValueError | IndexError) else "unclassified"
+        of_shape = isinstance(error, ValueError | IndexError) or "shape" in str(error)
+        kind = "shape" if of_shape else "unclassified"
         self.report.causes = [*self.probes.causes, cause or Cause(kind, "", why, "", "", 0.5)]
         self.report.verdict = WRONG
 

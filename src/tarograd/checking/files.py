@@ -38,7 +38,7 @@ def load(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script may end itself
         raise ValueError(f"{path}: {type(error).__name__}: {error}") from error
     return module
 

@@ -23,14 +23,19 @@ def matrices(case: Case) -> tuple[Array, Array, float] | None:
 
 def chosen_by_leaf(case: Case) -> bool:
     """Whether which paths are wrong changes with the leaf's own values, all else being equal."""
-
-    def wrong(o: Case) -> Array:
-        return np.asarray(np.abs(o.claimed - o.numeric) > 1e-6 * o.size)
-
-    here = wrong(case)
     moved = (case.at({**case.bench.values, case.leaf: o.x}) for o in case.others)
-    return any(
-        o is not None and o.has_matrices and bool(np.any(wrong(o) != here))
-        for o in moved
-        if o is not None and o.numeric.shape == here.shape
-    )
+    return changes([case, *(o for o in moved if o is not None and o.has_matrices)])
+
+
+def changes(points: list[Case]) -> bool:
+    """Whether a path that is wrong at one of the points is right, and open, at another.
+
+    Both have to be clear: where a gate is nearly shut, nothing can be told right from wrong.
+    """
+    wrong, right = [], []
+    for o in points:
+        a, n = o.claimed, o.numeric
+        gap, clear = np.abs(a - n), 1e-3 * o.size
+        wrong.append(gap > clear)
+        right.append((gap <= 1e-6 * o.size) & (np.abs(n) > clear))
+    return any(p.shape == q.shape and bool(np.any(p & q)) for p in wrong for q in right)

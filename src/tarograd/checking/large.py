@@ -15,6 +15,7 @@ from tarograd.checking.subject import Array, Values, rms
 
 DIRECTIONS = 6
 FEW = 4  # elements: then each of them is differentiated
+SKETCHED = 100  # of a leaf with more elements a factor is looked for without them
 
 
 def culprits(bench: Bench, leaf: str) -> Array:

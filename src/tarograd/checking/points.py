@@ -63,27 +63,51 @@ def unused_size(bench: Bench) -> int:
     return next(s for s in (*SIZES, longest + 1) if s not in used and s > places)
 
 
+def batched(bench: Bench) -> tuple[str, ...]:
+    """The inputs with one row for each sample: those of which forward takes more or fewer rows.
+
+    Mostly all with as many rows as the first; but a weight may stand first, or have as many.
+    """
+    if bench.rows is None:
+        inputs = [n for n in bench.subject.inputs if bench.values[n].ndim]
+        lengths = dict.fromkeys(bench.values[n].shape[0] for n in inputs)
+        groups = [tuple(n for n in inputs if len(bench.values[n]) == k) for k in lengths]
+        groups = list(dict.fromkeys([*groups, *((n,) for n in inputs)]))
+        bench.rows = groups[0] if groups else ()
+        if len(groups) > 1:
+            taken = (g for g in groups if _taken(bench, g))
+            bench.rows = next(taken, groups[0])
+    return bench.rows
+
+
+def _taken(bench: Bench, names: tuple[str, ...]) -> bool:
+    """Whether forward and backward can be computed with another number of rows in these inputs."""
+    values = _with_rows(bench, names, unused_size(bench))
+    return values is not None and runs(bench, values) is not None
+
+
 def batch_size(bench: Bench) -> int:
-    """The length of the first axis of the first input with one, or 0."""
-    shapes = (bench.values[n].shape for n in bench.subject.inputs)
-    return next((s[0] for s in shapes if s), 0)
+    """The number of samples, or 0."""
+    return next((len(bench.values[n]) for n in batched(bench)), 0)
 
 
 def with_batch(bench: Bench, size: int) -> dict[str, Array] | None:
-    """The point with another number of rows in every input that has as many as the first.
+    """The point with another number of samples."""
+    return _with_rows(bench, batched(bench), size)
+
+
+def _with_rows(bench: Bench, names: tuple[str, ...], size: int) -> dict[str, Array] | None:
+    """The point with another number of rows in some inputs.
 
     Places that all differ stay so: there are fewer of them then, instead of more.
     """
-    old = batch_size(bench)
+    old = next((len(bench.values[n]) for n in names), 0)
     if _are_places(bench, old):
         size = min(size, old - 1)
     if not old or not size or old == size:
         return None
-    values = dict(bench.values)
-    for name in bench.subject.inputs:
-        if values[name].shape[:1] == (old,):
-            values[name] = resized(bench, name, values[name], 0, size)
-    return values
+    rows = {n: resized(bench, n, bench.values[n], 0, size) for n in names}
+    return {**bench.values, **rows}
 
 
 def unequal(bench: Bench) -> Iterator[dict[str, Array]]:
@@ -95,18 +119,24 @@ def unequal(bench: Bench) -> Iterator[dict[str, Array]]:
     lengths = [n for name in bench.subject.inputs for n in bench.values[name].shape]
     ranks = max((bench.values[n].ndim for n in bench.subject.inputs), default=0)
     for axis in reversed(range(ranks)):
-        for old in dict.fromkeys(lengths):
+        for old in filter(None, dict.fromkeys(lengths)):
             if axis and (lengths.count(old) < 2 or _in_data(bench, axis, old)):
                 continue
             if not axis and _are_places(bench, old):
                 continue
-            values = dict(bench.values)
-            for name in bench.subject.inputs:
-                x = values[name]
-                if x.ndim > axis and x.shape[axis] == old:
-                    values[name] = resized(bench, name, x, axis, size)
+            values = with_length(bench, axis, old, size)
             if any(values[n] is not bench.values[n] for n in values):
                 yield values
+
+
+def with_length(bench: Bench, axis: int, old: int, size: int) -> dict[str, Array]:
+    """The point with another length of an axis in every input that has the old one there."""
+    values = dict(bench.values)
+    for name in bench.subject.inputs:
+        x = values[name]
+        if x.ndim > axis and x.shape[axis] == old:
+            values[name] = resized(bench, name, x, axis, size)
+    return values
 
 
 def _are_places(bench: Bench, length: int) -> bool:

@@ -39,7 +39,7 @@ class Probes(ContractProbes):
                 if leap or reach > 30:
                     self.overflows(reach, flags)
                 return
-            if np.all(np.isfinite(y)) and self._not_finite(values, raw):
+            if np.all(np.isfinite(y)) and self._not_finite(values, raw, 0.5):
                 return
 
     def overflows(self, reach: float, flags: set[str]) -> None:
@@ -65,7 +65,7 @@ class Probes(ContractProbes):
             confidence=0.5,
         )
 
-    def _not_finite(self, values: Values, gradients: Values) -> bool:
+    def _not_finite(self, values: Values, gradients: Values, confidence: float = 1.0) -> bool:
         """Report elements that are not finite although the derivative there is."""
         found = False
         for n in self.bench.leaves:
@@ -81,6 +81,7 @@ class Probes(ContractProbes):
                         evidence=f"{n}{index.tolist()} = {values[n][tuple(index)]:.6g}: analytic "
                         f"{gradients[n][tuple(index)]}, while the difference quotients settle",
                         fix="write the derivative in terms of the output, such as y * (1 - y)",
+                        confidence=confidence,
                     )
                     found = True
                     break

@@ -28,7 +28,7 @@ def _all(shape: tuple[int, ...]) -> Iterator[Transform]:
     axes = range(len(shape))
     for i, j in reversed(list(combinations(axes, 2))):
         if shape[i] == shape[j] > 1:
-            yield "transposed", f"axes {i} and {j} exchanged", _swap(i, j)
+            yield "transposed", f"with axes {i} and {j} exchanged", _swap(i, j)
     long = [i for i in axes if shape[i] > 1]
     for count in range(1, len(long) + 1):
         for chosen in reversed(list(combinations(long, count))):
@@ -40,7 +40,7 @@ def _all(shape: tuple[int, ...]) -> Iterator[Transform]:
     for order in permutations(axes):
         if list(order) != sorted(order) and len(shape) <= 4:
             yield "layout", f"in the memory order of the axes {order}", _relaid(order, shape)
-            yield "layout", f"read back as the axes {order}", _read(order, shape)
+            yield "layout", f"as if its axes were in the order {order}", _read(order, shape)
 
 
 def _shifts(shape: tuple[int, ...], long: list[int]) -> Iterator[Transform]:

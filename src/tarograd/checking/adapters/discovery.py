@@ -6,7 +6,7 @@ with a value, and what backward returns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,11 +132,11 @@ def name_of(path: Path) -> str:
     return ".".join(words) or str(path[-1][1])
 
 
-def places(before: dict[Path, Array], after: Any) -> Iterator[Place]:
+def places(before: Iterable[Path], after: Any) -> Iterator[Place]:
     """Match the arrays that stood in the object before with gradients that stand in it after.
 
     Args:
-        before: the float arrays that the forward pass left where they were.
+        before: where the float arrays are that the forward pass left as they were.
         after: the object once backward has run.
     """
     for path in before:

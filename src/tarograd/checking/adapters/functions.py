@@ -117,8 +117,14 @@ class FunctionRun:
         if isinstance(returned, Mapping):
             found = {n: returned.get(n, returned.get(f"d{n}")) for n in subject.leaves}
         else:
-            parts = returned if isinstance(returned, tuple | list) else (returned,)
             floats = subject.arguments.floats
+            parts = returned if isinstance(returned, tuple | list) else (returned,)
+            if (
+                len(floats) == 1
+                and len(parts) > 1
+                and np.ndim(parts[0]) < self.values[floats[0]].ndim
+            ):
+                parts = (np.asarray(returned),)  # the rows of the one gradient that there is
             names = subject.inputs if len(parts) == len(subject.inputs) else floats
             found = dict(zip(names, parts, strict=False))
         if not subject.takes_upstream:

@@ -51,6 +51,7 @@ class ObjectSubject:
         self.draws = True
         self._places: dict[str, discovery.Place] = {}
         self._returned: dict[str, Any] = {}
+        self._used: list[discovery.Path] = []  # what backward finds, though it may replace it
         self._written: dict[discovery.Path, tuple[int, ...]] = {}  # by the first backward
         try:
             self._discover(params or {})
@@ -71,6 +72,7 @@ class ObjectSubject:
                     raise
                 break
             held = {p: np.array(a) for p, a in discovery.arrays(run.layer).items()}
+            self._used = [p for p, a in run.arrays.items() if discovery.get(run.layer, p) is a]
             try:
                 returned = run.call_backward(tuple(np.ones_like(y) for y in outputs))
             except Exception as raised:
@@ -102,21 +104,26 @@ class ObjectSubject:
 
     def _discover(self, params: Mapping[str, str]) -> None:
         run, returned = self._first_pass()
-        if isinstance(returned, Exception):
+        failed = isinstance(returned, Exception)
+        if failed:
             returned = ()
             self._returned = dict.fromkeys(self.arguments.floats)
         kept = {p: a for p, a in run.arrays.items() if discovery.get(run.layer, p) is a}
-        found = list(discovery.by_hand(params)) or list(discovery.places(kept, run.layer))
+        found = list(discovery.by_hand(params)) or list(discovery.places(self._used, run.layer))
         found = [replace(p, name=self._beside_inputs(p.name)) for p in found]
         for place in found:
             array = discovery.get(run.layer, place.parameter)
             if not discovery.is_array(array):
                 raise ValueError(f"params: {self.name} has no float array {place.name!r}")
+            if discovery.get(run.layer, place.gradient) is None and not failed:
+                gradient = discovery.spelled(place.gradient)
+                raise ValueError(f"params: {self.name} has no {gradient!r} after backward")
             self._places[place.name] = place
-            self.values[place.name] = np.array(array, self.dtype)
-        rest = [p for p in kept if p not in {f.parameter for f in found}]
+            self.values[place.name] = np.array(self._held.get(place.parameter, array), self.dtype)
+        known = {path for place in found for path in (place.parameter, place.gradient)}
+        rest = [p for p in self._used if p not in known]
         self._match_returned(returned, run.layer, rest)
-        self.leaves = (*self._returned, *self._places)
+        self.leaves = tuple(dict.fromkeys([*self._returned, *self._places]))
         if not self.leaves:
             raise ValueError(self._nothing_found(returned, kept))
         self._note_the_rest(kept)
@@ -250,6 +257,8 @@ class ObjectRun:
             self.randomness.rewind()
         self.given = self.subject.arguments.filled(values)
         self.returned = self.subject.style.forward(self.layer, self.given)
+        if self.returned is None:
+            raise TypeError(f"{self.subject.name}: forward returns None: return what it computes")
         return tuple(map(np.asarray, self.subject.style.outputs(self.returned)))
 
     def call_backward(self, upstream: tuple[Array, ...]) -> Any:
