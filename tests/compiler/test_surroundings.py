@@ -234,7 +234,7 @@ def test_random_numbers_are_refused_wherever_they_come_from() -> None:
         dice.noise,
         lambda x: x + old.normal(),
         lambda x: x + own.random(),
-        lambda x: x + own.gauss(),
+        lambda x: x + own.gauss(0.0, 1.0),
         lambda x: x + normal(),
         lambda x: x + random.random(),
     ]
