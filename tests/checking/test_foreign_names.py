@@ -221,3 +221,16 @@ def test_a_mask_is_told_with_its_side(slope: float | None, words: str) -> None:
     cause = first(forward, lambda d, x: d * np.where(x > 0, 1, slope or 1), RANDOM.normal(size=9))
     assert cause.name == "mask"
     assert words in cause.why
+
+
+@pytest.mark.parametrize(("power", "words"), [(0, "is not divided by it"), (2, "too often")])
+def test_the_samples_part_beside_a_regularizer(power: int, words: str) -> None:
+    def loss(w: Any, x: Any, t: Any) -> Any:
+        p = np.exp(x @ w) / np.exp(x @ w).sum(axis=1, keepdims=True)
+        value = -np.log(p[np.arange(len(t)), t]).mean() + 0.1 * (w * w).sum()
+        return value, x.T @ (p - np.eye(3)[t]) / len(t) ** power + 0.2 * w
+
+    x, t = RANDOM.normal(size=(6, 5)), np.array([0, 1, 2, 0, 1, 2])
+    report = tg.check_gradients(loss, RANDOM.normal(size=(5, 3)), x, t, grad=True)
+    assert [c.name for c in report.causes] == ["scale-batch"]
+    assert words in report.causes[0].why

@@ -14,7 +14,7 @@ from tarograd.checking.causes_coupling import coefficient, through_norm
 from tarograd.checking.causes_exchange import operand, wrong_layout, wrong_tensor
 from tarograd.checking.causes_factor import averaged, scale, zero
 from tarograd.checking.causes_formula import by_rows, formula, multiplier, rounded
-from tarograd.checking.causes_mean import through_mean, unneeded
+from tarograd.checking.causes_mean import part_of_batch, through_mean, unneeded
 from tarograd.checking.causes_paths import paths
 from tarograd.checking.causes_region import hyperplane, overwrites, slices
 from tarograd.checking.causes_shrunk import gated, shrunk
@@ -39,6 +39,7 @@ RULES: tuple[Rule, ...] = (  # the surest and cheapest first
     unneeded,
     scale,
     averaged,
+    part_of_batch,
     rounded,
     wrong_layout,
     operand,
@@ -109,7 +110,9 @@ def name_cause(case: Case, thorough: bool = True) -> Cause:
 def _part(case: Case) -> str:
     """Which part of an axis is wrong, such as one gate of several; empty if not a part of one."""
     wrong = case.wrong
-    where = hyperplane(wrong) if 1 < np.count_nonzero(wrong) < wrong.size else None
+    if np.all(np.abs(case.n[~wrong]) <= 1e-3 * case.size):
+        return ""  # the others are not right, but 0
+    where = hyperplane(wrong) if np.count_nonzero(wrong) > 1 else None
     return where if where and where.startswith("index") and " to " in where else ""
 
 

@@ -1,11 +1,11 @@
-"""Causes in what forward takes away from a leaf as a whole: its mean, or all of it."""
+"""Causes in what forward averages: the elements of a leaf, or the samples of a batch."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from tarograd.checking.case import Case
-from tarograd.checking.points import elsewhere
+from tarograd.checking.points import batched, elsewhere
 from tarograd.checking.report import Cause
 
 
@@ -55,3 +55,45 @@ def unneeded(case: Case) -> Cause | None:
         "well: look for a path that is missing, or for one too many",
         0.75,
     )
+
+
+def part_of_batch(case: Case) -> Cause | None:
+    """One part of the gradient of a mean is not divided by the batch size, beside a regularizer.
+
+    With every sample given twice a mean stays, and so does the gradient of a regularizer.
+    """
+    found = [_undivided(o) for o in (case, *case.others)]
+    if not case.others or not found[0] or any(f != found[0] for f in found):
+        return None
+    size = len(case.bench.values[batched(case.bench)[0]])
+    often = found[0] == "twice"
+    what = "is divided by it once too often" if often else "is not divided by it"
+    return Cause(
+        "scale-batch",
+        case.leaf,
+        f"the batch size is {size}, and the part that comes from the samples {what}; another part, "
+        "such as that of a regularizer, is right",
+        "with every sample given twice the function stays, and the claim changes as that part "
+        f"does, at {len(found)} random points",
+        "divide by the batch size once, in the gradient of the loss",
+        0.9,
+    )
+
+
+def _undivided(case: Case) -> str:
+    """How often the samples' part is divided by their number: never, twice; empty if once."""
+    bench, names = case.bench, batched(case.bench)
+    if bench.y.size != 1 or not names or case.leaf in names:
+        return ""
+    rows = {n: np.concatenate([bench.values[n]] * 2) for n in names}
+    size = len(bench.values[names[0]])
+    with_all = case.at({**bench.values, **rows})
+    if with_all is None or size < 2 or np.any(np.abs(with_all.bench.y - bench.y) > 1e-9):
+        return ""
+    if np.any(np.abs(with_all.n - case.n) > case.tolerance):
+        return ""
+    change, gap = with_all.a - case.a, case.a - case.n
+    for words, part in (("never", (1 - 1 / size) * change), ("twice", 2 * (size - 1) * change)):
+        if np.any(change) and np.all(np.abs(gap - part) <= 10 * case.tolerance):
+            return words
+    return ""
