@@ -73,8 +73,8 @@ def _reduced(b: Any, x: Any) -> tuple[Any, Any, Any]:
     first, low = fma(b, n, constant(-high, x.type), x), constant(-low, x.type)
     r = fma(b, n, low, first)
     lost = fma(b, n, low, b.fsub(first, r))
-    safe = b.select(b.fcmp_ordered("ord", n, n), n, constant(0.0, x.type))
-    return r, lost, b.fptosi(safe, _integer(x))
+    whole = b.fptosi(n, _integer(x))
+    return r, lost, b.emit(whole.type, f"freeze {whole.typed}")  # any number, if x is NaN
 
 
 def _clamped(b: Any, x: Any, low: float, high: float) -> Any:
@@ -123,7 +123,8 @@ def _quotient(b: Any, numerator: Any, d: Any, lost: Any) -> Any:
 def tanh(b: Any, x: Any) -> Any:
     """T / (t + 2) with t = e^(2|x|) - 1, which stays exact near 0; 1 - 2 / (t + 2) beyond 0.55."""
     single = _bits(x) == 32
-    size = _clamped(b, call(b, "fabs", x), 0.0, 10.0 if single else 20.0)
+    size, most = call(b, "fabs", x), constant(10.0 if single else 20.0, x.type)
+    size = b.select(b.fcmp_ordered(">", size, most), most, size)
     small, n = _small_expm1(b, b.fadd(size, size))
     scale = _power_of_two(b, n, x)
     t = fma(b, small, scale, b.fsub(scale, constant(1.0, x.type)))

@@ -42,7 +42,7 @@ LONG = 64  # terms of a sum: while these are added, other things can be fetched
 ABREAST = range(4, 8)  # vectors side by side: enough that none waits for the one before it
 WORTH_TURNING = 32  # terms of a sum: while these are added, the time is won in which it is turned
 VERY_LONG = 1024  # terms of a sum that would be wrong in too many digits in one go
-LARGE = 2**18  # bytes: a matrix that does not stay in the second cache beside others
+LARGE = 2**17  # bytes: a matrix that does not stay in the second cache beside others
 
 
 def product_kernel(e: Elements, kernel: Kernel, target: Any) -> None:
