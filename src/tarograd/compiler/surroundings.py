@@ -250,7 +250,7 @@ class Surroundings:
         if isinstance(value, Layer):
             for path, parameter in value.named_parameters().items():
                 self._leaf(path, parameter)
-        ours = kind.__module__.partition(".")[0] == "tarograd"
+        ours = _is_ours(kind)
         if not ours:
             self._class(kind, UNNAMED)
         names = self._used | _inherited(kind.__mro__)
@@ -295,6 +295,11 @@ def _known(module: str | None) -> bool:
     """Whether a module is Python's, NumPy's or ours: its numbers do not change."""
     top = str(module).partition(".")[0]
     return top in ("tarograd", "numpy") or top in sys.stdlib_module_names
+
+
+def _is_ours(kind: type) -> bool:
+    """Whether a class is tarograd's; the module of some classes of C is no text."""
+    return str(kind.__module__).partition(".")[0] == "tarograd"
 
 
 @lru_cache(maxsize=1000)
@@ -345,7 +350,7 @@ def _declares(value: Any, key: str) -> bool:
 @lru_cache(maxsize=1000)
 def _inherited(classes: tuple[type, ...]) -> frozenset[str]:
     """The names in the code that a class has from those of tarograd above it."""
-    ours = (vars(c) for c in classes if c.__module__.partition(".")[0] == "tarograd")
+    ours = (vars(c) for c in classes if _is_ours(c))
     members = (getattr(x, "fget", x) for attributes in ours for x in attributes.values())
     codes = (x.__code__ for x in members if isinstance(x, FunctionType))
     return frozenset(name for code in codes for name in _names(code))
