@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from tarograd.compiler.fusion import Kernel
+from tarograd.compiler.layout import Buffer
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.alike import Spot
 from tarograd.compiler.llvm.keys import located, of_arrays_in
@@ -156,9 +158,14 @@ class Elements:
 
     def _written(self, v: Value) -> bool:
         """Whether the kernel that is being emitted writes where an array lies."""
+        return self.plan.buffers[id(v)] in self._targets
+
+    @cached_property
+    def _targets(self) -> frozenset[Buffer]:
+        """Where the kernel writes: found once, since it may compute thousands of values."""
         assert self.kernel is not None
-        stored = (self.plan.buffers[id(x)] for x in self.kernel.values if id(x) in self.plan.stored)
-        return self.plan.buffers[id(v)] in stored
+        stored = (x for x in self.kernel.values if id(x) in self.plan.stored)
+        return frozenset(self.plan.buffers[id(x)] for x in stored)
 
     def _true(self, v: Value, loaded: Any) -> Any:
         """What stands in memory as an element."""
