@@ -85,23 +85,15 @@ def value_and_grad(
         places = [i % count for i in chosen]
         parts: list[Any] = []
         mapped(lambda _, x: parts.append(x), [*arguments, named], "")
-        inputs: list[Tensor] = []
-
-        def kept(_: str, x: Any) -> Tensor:
-            inputs.append(x if isinstance(x, Tensor) else Tensor(x))
-            return inputs[-1]
-
         given = list(arguments)
         for i in places:
-            given[i] = mapped(kept, given[i], "")
+            given[i] = mapped(lambda _, x: x if isinstance(x, Tensor) else Tensor(x), given[i], "")
         output = f(*given, **named)
         if not isinstance(output, Tensor):
             raise TypeError(f"{f!r} gave {type(output).__name__}: a Tensor has to come out of it")
-        slopes = grad(output, inputs)
+        slopes = grad(output, [given[i] for i in places])
         if not any(isinstance(x, Tensor) for x in parts):
-            output, slopes = output.value, [s.value for s in slopes]
-        rest = iter(slopes)
-        found = [mapped(lambda *_: next(rest), arguments[i], "") for i in places]
-        return output, found[0] if isinstance(argnums, int) else tuple(found)
+            output, slopes = output.value, mapped(lambda _, s: s.value, slopes, "")
+        return output, slopes[0] if isinstance(argnums, int) else tuple(slopes)
 
     return differentiated

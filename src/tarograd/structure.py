@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-NUMBERS = (bool, int, float, np.generic)
+from tarograd.inputs import NUMBERS
 
 
 def is_structure(x: Any) -> bool:
@@ -18,7 +18,7 @@ def is_structure(x: Any) -> bool:
 def _numeric(x: Any) -> bool:
     if isinstance(x, list | tuple):
         return all(map(_numeric, x))
-    return isinstance(x, NUMBERS)
+    return isinstance(x, (*NUMBERS, np.generic))
 
 
 def mapped(change: Callable[[str, Any], Any], x: Any, name: str) -> Any:

@@ -156,13 +156,11 @@ class Fusion:
     def _join(self, v: Value) -> None:
         """Let an elementwise value be computed by the kernel that computes its inputs."""
         needed = [(self.kernel[id(x)], same) for x, same in self.sources(v) if x.primitive]
-        if not needed:
-            lengths = (self._chain.get(id(x), 0) for x in v.operands)
-            self._chain[id(v)] = 1 + max(lengths, default=0)
-            if id(v) in self.wanted or self._chain[id(v)] > CHEAP:
+        chain = 1 + max((self._chain.get(id(x), 0) for x in v.operands), default=0)
+        if not needed or (chain <= FEW and self._is_at_hand(v)):
+            self._chain[id(v)] = chain
+            if id(v) in self.wanted or chain > CHEAP:
                 self._new("loop", v)
-            return
-        if self._is_at_hand(v):
             return
         last = max((k for k, _ in needed), key=self.position.__getitem__)
         if last.kind == "rows":
@@ -180,12 +178,9 @@ class Fusion:
     def _is_at_hand(self, v: Value) -> bool:
         """Whether it is a little arithmetic on one array that is there anyway, as tanh's 1 - y²."""
         behind = {id(x): same for x, same in self.sources(v) if x.primitive or x.shape == v.shape}
-        chain = 1 + max(self._chain.get(id(x), 0) for x in v.operands)
-        few = chain <= FEW and v.primitive in LITTLE and id(v) not in self.wanted
-        if few and len(behind) == 1 and all(behind.values()) and behind.keys() <= self.wanted:
-            self._chain[id(v)] = chain
-            return True
-        return False
+        little = v.primitive in LITTLE and id(v) not in self.wanted
+        there = len(behind) == 1 and all(behind.values()) and behind.keys() <= self.wanted
+        return little and there
 
     def _add(self, v: Value, kernel: Kernel) -> None:
         kernel.values.append(v)

@@ -23,7 +23,14 @@ from tarograd.tensor import Parameter, Tensor
 # What an input of the traced function was computed by.
 INPUT = Primitive(name="input", symbol="", forward=lambda: 0.0)
 # What gives elements of its inputs, and no others.
-MOVERS = (shape.index, shape.reshape, shape.transpose, shape.repeat, shape.concatenate, shape.stack)
+PASSED_ON = (
+    shape.index,
+    shape.reshape,
+    shape.transpose,
+    shape.repeat,
+    shape.concatenate,
+    shape.stack,
+)
 # What to do instead.
 ITSELF = "Compute with the Tensor itself (np.where instead of `if`)"
 AROUND = "Take the number from around the function, for example by functools.partial"
@@ -136,7 +143,7 @@ def sources(x: Any) -> Iterator[Any]:
     """
     node = getattr(x, "node", None)
     signed = node is not None and node.primitive is elementwise.cast and x.dtype.kind == "i"
-    if node is None or (node.primitive not in MOVERS and not signed):
+    if node is None or (node.primitive not in PASSED_ON and not signed):
         yield x
         return
     for given in node.inputs[:1] if node.primitive is shape.index else node.inputs:

@@ -77,11 +77,8 @@ def _row(e: Any, rows: Value, places: list[Place], n: int) -> Any:
     ]
     row = e.at(rows, own)
     if element(row).width < 64:
-        row = (
-            b.sext(row, shaped(I64, row))
-            if rows.dtype.kind == "i"
-            else b.zext(row, shaped(I64, row))
-        )
+        widened = b.sext if rows.dtype.kind == "i" else b.zext
+        row = widened(row, shaped(I64, row))
     nothing, size, last = (constant(i, row.type) for i in (0, n, n - 1))
     row = b.select(b.icmp_signed("<", row, nothing), b.add(row, size), row)
     return b.select(b.icmp_unsigned("<", row, last), row, last)

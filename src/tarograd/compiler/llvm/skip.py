@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from tarograd.compiler.fusion import Kernel
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.elements import Elements, Place, tail_of
+from tarograd.compiler.llvm.operations import converted
 from tarograd.compiler.llvm.words import (
     I1,
     I32,
@@ -52,9 +55,9 @@ def bits_kernel(e: Elements, kernel: Kernel) -> None:
             x = e.at(v, places)
             if id(v) in e.plan.stored:
                 e.store(v, places, x)
-        x, kind = e.at(bits.operands[0], places), type_of(bits.dtype)
-        unequal = b.fcmp_unordered if bits.operands[0].dtype.kind == "f" else b.icmp_unsigned
-        word = b.bitcast(unequal("!=", x, constant(0, x.type)), ir.integer(n))
+        (looked,), kind = bits.operands, type_of(bits.dtype)
+        there = converted(b, e.at(looked, places), looked.dtype, np.dtype(bool))
+        word = b.bitcast(there, ir.integer(n))
         word = b.zext(word, kind) if n < kind.width else word
         passed = b.trunc(b.sub(first, begin), kind)
         e.store(bits, [Place(c), Place(r)], b.lshr(word, passed))
