@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -94,9 +95,14 @@ def test_the_tree_is_what_a_screen_reader_is_told(
     page = browser.new_page()
     page.goto(path.as_uri())
     session = page.context.new_cdp_session(page)
-    nodes = session.send("Accessibility.getFullAXTree")["nodes"]
-    told = [n["name"]["value"] for n in nodes if n.get("role", {}).get("value") == "treeitem"]
     items = page.locator('[role="treeitem"] > span').all_inner_texts()
+    assert items
+    told: list[str] = []
+    end = time.monotonic() + 10  # a browser tells what an open item holds some frames later
+    while len(told) != len(items) and time.monotonic() < end:
+        page.wait_for_timeout(20)
+        nodes = session.send("Accessibility.getFullAXTree")["nodes"]
+        told = [n["name"]["value"] for n in nodes if n.get("role", {}).get("value") == "treeitem"]
     assert len(told) == len(items)
     for item in items:
         assert any(re.sub(r"\s+", " ", item).strip() in re.sub(r"\s+", " ", t) for t in told)
