@@ -86,13 +86,15 @@ class Target:
     @property
     def listed(self) -> int:
         """Places that are looked at together, to list those that are not zero."""
-        many = self.bits == 512 and "+avx512vbmi2" in self.features  # which compresses 16 bits each
-        return MANY if many else self.bits // 32
+        if self.bits == 512 and "+avx512vbmi2" not in self.features:  # which compresses 16 bits
+            return self.bits // 32
+        return MANY
 
-    @property
-    def tile_vectors(self) -> int:
-        """Vectors in a row of a tile."""
-        return 4 if self.registers >= 32 else 2
+    def tile_vectors(self, rows: int = 0) -> int:
+        """Vectors in a row of a tile: of many, or as many as leave registers for A and one of B."""
+        if self.registers >= 32:
+            return 4
+        return (self.registers - rows - 1) // rows if rows else 2
 
     def tile_rows(self, vectors: int) -> int:
         """Rows of a tile: as many as leave registers for a row of B and an element of A."""

@@ -63,8 +63,9 @@ def product_kernel(e: Elements, kernel: Kernel, target: Any) -> None:
             band = rows - rest + first, height, bands
             _tiles(e, kernel, nest, band, (columns - tail, [lanes_of(tail, wide)], 1))
         columns -= tail
-    for left, vectors, parts in _parts(columns, wide, target.tile_vectors):
-        most = v.attributes.get("height") or _even(rows, target.tile_rows(len(vectors)))
+    given = v.attributes.get("height", 0)
+    for left, vectors, parts in _parts(columns, wide, target.tile_vectors(given)):
+        most = given or _even(rows, target.tile_rows(len(vectors)))
         for top, height, bands in _bands(rows, most):
             _tiles(e, kernel, nest, (top, height, bands), (left, vectors, parts))
 
@@ -232,15 +233,22 @@ def _tiles(
         columns = [_column(v, _after(b, j, n), w) for n, w in zip(starts, vectors, strict=True)]
         tile = Tile(stack, rows, columns, i, bands)
 
+        order = [(r, n) for r in range(height) for n in range(len(columns))]
+        turned = len(columns) > height  # then there is a register for each element of A instead
+        pairs = sorted(order, key=lambda at: at[1]) if turned else order
+
         def body(k: Place, sums: list[Any]) -> list[Any]:
             e.known.clear()
-            across = [_vector(e, c, [*stack, k, n]) for n in columns]
-            following, rest = [], iter(sums)
-            for row in rows:
-                one = e.at(a, [*stack, row, k])
-                for n, values in zip(columns, across, strict=True):
-                    following.append(fma(b, splat(b, one, n.lanes), values, next(rest)))
-            return following
+            for r in range(height if turned else 0):
+                e.at(a, [*stack, rows[r], k])
+            for n in range(0 if turned else len(columns)):
+                _vector(e, c, [*stack, k, columns[n]])
+            following = dict(zip(order, sums, strict=True))
+            for r, n in pairs:
+                one = splat(b, e.at(a, [*stack, rows[r], k]), columns[n].lanes)
+                values = _vector(e, c, [*stack, k, columns[n]])
+                following[r, n] = fma(b, one, values, following[r, n])
+            return list(following.values())
 
         zeros = [splat(b, constant(0.0, type_of(v.dtype)), n.lanes) for n in columns] * height
         if visits:

@@ -13,7 +13,7 @@ from tarograd.compiler.llvm.elements import Elements, Place, tail_of
 from tarograd.compiler.llvm.operations import converted
 from tarograd.compiler.llvm.words import (
     I1,
-    I32,
+    I8,
     I64,
     Digit,
     accumulate,
@@ -30,6 +30,8 @@ from tarograd.compiler.program import Value
 
 ABREAST = 8  # bands whose lists grow together: their lengths stay in registers
 COMPRESSING = 16  # lanes: with as many, processors have an instruction that compresses a vector
+TABLE = "places"
+BYTE = 8  # bits whose places stand in a table, for processors that have none
 
 
 def bits_kernel(e: Elements, kernel: Kernel) -> None:
@@ -109,6 +111,7 @@ def _of_columns(e: Elements, v: Value, bits: Value) -> None:
     b, (chunks, rows) = e.b, bits.shape
     height, lanes = v.attributes["height"], v.attributes["lanes"]
     bands = lanes // height
+    abreast = lanes if e.plan.widest >= COMPRESSING else BYTE
     some = min(bands, ABREAST)
     masks = [((1 << height) - 1) << g * height for g in range(some)]
     with e.share.over(b, chunks * bands // some) as part:
@@ -117,31 +120,30 @@ def _of_columns(e: Elements, v: Value, bits: Value) -> None:
         passed = b.trunc(b.mul(r, index(some * height)), type_of(bits.dtype))
 
         def block(first: Any, found: list[Any]) -> list[Any]:
-            e.tail = tail_of(rows, first, lanes)
-            here = e.load(bits, [Place(c), Place(first, lanes)])
+            e.tail = tail_of(rows, first, abreast)
+            here = e.load(bits, [Place(c), Place(first, abreast)])
             if e.tail is not None:
                 here = b.select(e.tail.mask(b), here, constant(0, here.type))
-            here, e.tail = b.lshr(here, splat(b, passed, lanes)), None
+            here, e.tail = b.lshr(here, splat(b, passed, abreast)), None
             following = []
             for number, mask, position in zip(numbers, masks, found, strict=True):
                 wanted = b.icmp_unsigned(
                     "!=", b.and_(here, constant(mask, here.type)), constant(0, here.type)
                 )
-                together = b.bitcast(wanted, ir.integer(lanes))
+                together = b.bitcast(wanted, ir.integer(abreast))
                 following.append(_append(e, v, number, position, first, together))
             return following
 
-        found = accumulate(b, rows, lanes, [index(0)] * len(masks), block)
+        found = accumulate(b, rows, abreast, [index(0)] * len(masks), block)
         for number, position in zip(numbers, found, strict=True):
             _close(e, v, number, [position])
 
 
 def _append(e: Elements, v: Value, band: Any, found: Any, first: Any, bits: Any) -> Any:
     """Write the places first + l for which bit l is set; how many there are then."""
-    b, n = e.b, bits.type.width
-    if n < COMPRESSING:
-        return _append_singly(e, v, band, found, first, bits)
-    kind = type_of(v.dtype)
+    if e.plan.widest < COMPRESSING:
+        return _append_bytes(e, v, band, found, first, bits)
+    b, n, kind = e.b, bits.type.width, type_of(v.dtype)
     places = b.add(splat(b, b.trunc(first, kind), n), counted(kind, n))
     wanted = b.bitcast(bits, ir.VectorType(I1, n))
     name, rest = (
@@ -153,14 +155,32 @@ def _append(e: Elements, v: Value, band: Any, found: Any, first: Any, bits: Any)
     return b.add(found, call(b, "ctpop", b.zext(bits, I64)))
 
 
-def _append_singly(e: Elements, v: Value, band: Any, found: Any, first: Any, bits: Any) -> Any:
-    """The same place by place: each is written, and overwritten by the next if it is not wanted."""
-    b, start, word = e.b, e.b.trunc(first, I32), e.b.zext(bits, I64)
-    for i in range(bits.type.width):
-        place = b.add(start, constant(i, I32))
-        e.store(v, [Place(band), Place(b.add(found, index(1)))], place)
-        found = b.add(found, b.and_(b.lshr(word, index(i)), index(1)))
+def _append_bytes(e: Elements, v: Value, band: Any, found: Any, first: Any, bits: Any) -> Any:
+    """The same for each 8 bits: a table has the places of those that are set, and 0 behind them."""
+    b, kind = e.b, type_of(v.dtype)
+    table, row = _table(b), ir.VectorType(I8, BYTE)
+    for i in range(0, bits.type.width, BYTE):
+        byte = b.and_(b.zext(b.lshr(bits, constant(i, bits.type)), I64), index(2**BYTE - 1))
+        entry = b.gep(table, [b.mul(byte, index(BYTE))], source_etype=I8)
+        within = b.zext(b.load(entry, typ=row, align=BYTE), ir.VectorType(kind, BYTE))
+        start = b.trunc(b.add(first, index(i)), kind)
+        places = b.add(within, splat(b, start, BYTE))
+        e.store(v, [Place(band), Place(b.add(found, index(1)), BYTE)], places)
+        found = b.add(found, call(b, "ctpop", byte))
     return found
+
+
+def _table(b: Any) -> Any:
+    """For each of the 256 bytes a row: the places of the bits that are set, and 0 behind them."""
+    if TABLE not in b.module.globals:
+        rows = np.zeros((2**BYTE, BYTE), np.uint8)
+        for byte, row in enumerate(rows):
+            places = [i for i in range(BYTE) if byte >> i & 1]
+            row[: len(places)] = places
+        text = "".join(f"\\{i:02x}" for i in rows.ravel())
+        line = f'@{TABLE} = internal constant [{rows.size} x i8] c"{text}", align 64'
+        ir.Function(b.module, ir.VOID, [], TABLE, line)
+    return b.module.globals[TABLE]
 
 
 def _close(e: Elements, v: Value, band: Any, found: Sequence[Any]) -> None:
