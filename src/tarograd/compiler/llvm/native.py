@@ -94,11 +94,11 @@ class Target:
         """Vectors in a row of a tile: of many, or as many as leave registers for A and one of B."""
         if self.registers >= 32:
             return 4
-        return (self.registers - rows - 1) // rows if rows else 2
+        return (self.registers - rows - 1) // rows if rows else 3
 
     def tile_rows(self, vectors: int) -> int:
         """Rows of a tile: as many as leave registers for a row of B and an element of A."""
-        return min(12, max(1, (self.registers - vectors - 2) // vectors))
+        return min(12, max(1, (self.registers - vectors - 1) // vectors))
 
     def __post_init__(self) -> None:
         """The names have to be usable as they are."""

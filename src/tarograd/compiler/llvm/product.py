@@ -61,13 +61,14 @@ def product_kernel(e: Elements, kernel: Kernel, target: Any) -> None:
         rest = _upright(e, v, wide, tail)
         for first, height, bands in _bands(rest, _even(rest, target.tile_rows(1))):
             band = rows - rest + first, height, bands
-            _tiles(e, kernel, nest, band, (columns - tail, [lanes_of(tail, wide)], 1))
+            part = columns - tail, [lanes_of(tail, wide)], 1
+            _tiles(e, kernel, nest, band, part, target.registers)
         columns -= tail
     given = v.attributes.get("height", 0)
     for left, vectors, parts in _parts(columns, wide, target.tile_vectors(given)):
         most = given or _even(rows, target.tile_rows(len(vectors)))
         for top, height, bands in _bands(rows, most):
-            _tiles(e, kernel, nest, (top, height, bands), (left, vectors, parts))
+            _tiles(e, kernel, nest, (top, height, bands), (left, vectors, parts), target.registers)
 
 
 def _even(total: int, most: int) -> int:
@@ -91,29 +92,30 @@ def _bands(total: int, most: int) -> list[tuple[int, int, int]]:
 
 
 def _parts(columns: int, wide: int, most: int) -> list[tuple[int, list[int], int]]:
-    """Columns in parts: the first one, the lanes of the vectors of a part, how often.
+    """Columns in parts, of `most` vectors at most: the first column, the lanes, how often.
 
-    The last vector of the last part is no wider than it has to be, because a narrow one takes
-    less of the processor's time.
+    What is left of the columns is a vector of the last part, no wider than it has to be: a narrow
+    one takes less of the processor's time, but alone it would have to wait for elements of A.
 
     Example:
         >>> _parts(50, wide=16, most=4), _parts(112, wide=16, most=4)
         ([(0, [16, 16, 16, 2], 1)], [(0, [16, 16, 16, 16], 1), (64, [16, 16, 16], 1)])
     """
-    vectors = -(-columns // wide)
-    even = -(-vectors // -(-vectors // most))
-    rest = columns % wide
-    narrow = lanes_of(rest, wide) if rest else wide
-    parts = []
-    for first, count, times in _bands(vectors, even):
-        last = first + count * times == vectors
-        if last and narrow < wide:
-            if times > 1:
-                parts.append((first * wide, [wide] * count, times - 1))
-            left = (first + count * (times - 1)) * wide
-            parts.append((left, [wide] * (count - 1) + [narrow], 1))
-        else:
-            parts.append((first * wide, [wide] * count, times))
+    full, rest = divmod(columns, wide)
+    narrow = [lanes_of(rest, wide)] if rest else []
+    if not full or narrow == [wide]:
+        full, narrow = full + 1, []
+    times = -(-full // max(1, most - len(narrow)))
+    size, larger = divmod(full, times)
+    sizes = [size + 1] * larger + [size] * (times - larger)
+    parts, left = [], 0
+    for n in sorted(set(sizes), reverse=True):
+        parts.append((left, [wide] * n, sizes.count(n)))
+        left += n * wide * sizes.count(n)
+    if narrow:
+        left, last, often = parts.pop()
+        parts += [(left, last, often - 1)] if often > 1 else []
+        parts.append((left + (often - 1) * sum(last), last + narrow, 1))
     return parts
 
 
@@ -217,6 +219,7 @@ def _tiles(
     nest: Nest,
     band: tuple[int, int, int],
     part: tuple[int, list[int], int],
+    registers: int,
 ) -> None:
     """All tiles of one size: the columns outside, so that a part of B stays in the cache."""
     b, v = e.b, kernel.values[0]
@@ -234,7 +237,8 @@ def _tiles(
         tile = Tile(stack, rows, columns, i, bands)
 
         order = [(r, n) for r in range(height) for n in range(len(columns))]
-        turned = len(columns) > height  # then there is a register for each element of A instead
+        # Without registers for a row of B beside the sums, the elements of A stay in some.
+        turned = height < len(columns) and len(columns) * (height + 1) >= registers
         pairs = sorted(order, key=lambda at: at[1]) if turned else order
 
         def body(k: Place, sums: list[Any]) -> list[Any]:
