@@ -1,7 +1,8 @@
 """The images of the next mini-batch come into the cache while this one is worked on.
 
 They lie scattered in an array that is larger than the caches. Waiting for each of them when it is
-needed took as long as a fifth of a step.
+needed took as long as a fifth of a step. They are asked for one by one, since a processor drops
+some of what it is asked for at once.
 """
 
 from __future__ import annotations
@@ -11,10 +12,9 @@ from math import prod
 from typing import Any
 
 from tarograd.compiler.layout import ALIGNMENT
-from tarograd.compiler.llvm.words import I8, I64, index, loop, prefetch
+from tarograd.compiler.llvm.words import I8, I64, between, index, prefetch
 from tarograd.compiler.plan import Plan
 
-Part = tuple[int, int]
 FARTHEST = 8192  # bytes of one image that are fetched; the processor finds the rest by itself
 SMALL = 2**18  # bytes of an array that stays in the second cache anyway
 
@@ -38,9 +38,9 @@ def fetch(
     batches: Any,
     step: Any,
     steps: Any,
-    part: Part,
+    rows: Sequence[Any],
 ) -> None:
-    """Fetch a part of the rows of the mini-batch after this one.
+    """Fetch some of the rows of the mini-batch after this one.
 
     Args:
         b: the builder.
@@ -49,16 +49,12 @@ def fetch(
         batches: the address of the indices of all mini-batches, which are int64.
         step: the number of this mini-batch among them.
         steps: how many there are; after the last one it is fetched again.
-        part: which part of the rows, and of how many.
+        rows: the number of the first one, and the one before which to stop.
     """
-    first, last = (size * n // part[1] for n in (part[0], part[0] + 1))
-    if first == last or not images:
-        return
     further = b.zext(b.icmp_unsigned("<", b.add(step, index(1)), steps), I64)
     start = b.mul(b.add(step, further), index(size))
-    with loop(b, last - first, 1) as r:
-        place = b.gep(batches, [b.add(start, b.add(r, index(first)))], source_etype=I64)
-        row = b.load(place, typ=I64)
+    with between(b, *rows) as r:
+        row = b.load(b.gep(batches, [b.add(start, r)], source_etype=I64), typ=I64)
         for array, nbytes in images:
             image = b.gep(array, [b.mul(row, index(nbytes))], source_etype=I8)
             for offset in range(0, min(nbytes, FARTHEST), ALIGNMENT):

@@ -7,10 +7,10 @@ from math import prod
 from typing import Any
 
 from tarograd.compiler.llvm import text as ir
-from tarograd.compiler.llvm.ahead import Part, fetch, gathered
+from tarograd.compiler.llvm.ahead import fetch, gathered
 from tarograd.compiler.llvm.kernels import Call
-from tarograd.compiler.llvm.share import Body, Phase, emit_phases, merged, phase
-from tarograd.compiler.llvm.words import I1, I8, I64, index
+from tarograd.compiler.llvm.share import Phase, emit_phases, merged, nanoseconds, phase
+from tarograd.compiler.llvm.words import I1, I8, I64, index, loop
 from tarograd.compiler.plan import Plan
 from tarograd.compiler.program import Value
 
@@ -38,14 +38,20 @@ class Steps:
     def __init__(self, module: Any, plan: Plan, calls: list[Call]) -> None:
         self.module, self.plan, self.calls = module, plan, calls
         self.names, self.gathered = block_names(plan), list(gathered(plan))
+        self.size, self.longest = 0, None
+        if self.gathered:  # while the longest kernel is at work, images are asked for
+            self.size = prod(plan.program.inputs["batch"].shape)
+            self.longest = max(reversed(calls), key=lambda call: nanoseconds(call.kernel))
 
     def emit(self) -> None:
         """Write the function for one thread."""
         b, i, _ = self._begin(LOOP, 0)
         self._feed(b, i)
-        for n, call in enumerate(self.calls):
-            self._fetch(b, i, (n, len(self.calls)))
-            call.emit(b, self.blocks, index(0), index(call.units))
+        for call in self.calls:
+            if call is self.longest:
+                self._call_in_pieces(b, i, call)
+            else:
+                call.emit(b, self.blocks, index(0), index(call.units))
         self._finish(b, i)
         self._repeat(b, i)
 
@@ -67,9 +73,6 @@ class Steps:
     def _phases(self) -> list[Phase]:
         """Of one step; those of one unit are done by whichever thread comes first."""
         kernels = [phase(c.kernel, c.units, partial(self._call, call=c)) for c in self.calls]
-        alone = [each for each in kernels if each.units == 1]
-        for n, each in enumerate(alone):
-            each.body = partial(self._fetching, body=each.body, part=(n, len(alone)))
         begin = Phase(lambda b, *_: self._feed(b, self.number))
         end = Phase(lambda b, *_: self._finish(b, self.number))
         return merged([begin, *kernels, end])
@@ -105,18 +108,25 @@ class Steps:
             start = b.gep(self.fed[name], [b.mul(i, index(nbytes))], source_etype=I8)
             _copy(b, self._address(b, v), start, nbytes)
 
-    def _fetch(self, b: Any, i: Any, part: Part) -> None:
-        """Ask for some of the images of the next mini-batch."""
-        images = [(self.blocks[block], nbytes) for block, nbytes in self.gathered]
-        batch = fed(self.plan).get("batch")
-        size = prod(batch.shape) if batch else 0
-        fetch(b, images, size, self.fed["batch"], i, self.steps, part)
+    def _call_in_pieces(self, b: Any, i: Any, call: Call) -> None:
+        """Some of the units, then some others; in between images are asked for."""
+        pieces = min(call.units, self.size)
+        with loop(b, pieces) as n:
+            ends = (b.mul(m, index(call.units)) for m in (n, b.add(n, index(1))))
+            first, last = (b.udiv(end, index(pieces)) for end in ends)
+            self._fetch(b, i, call, first, last)
+            call.emit(b, self.blocks, first, last)
 
-    def _fetching(self, b: Any, first: Any, last: Any, body: Body, part: Part) -> None:
-        self._fetch(b, self.number, part)
-        body(b, first, last)
+    def _fetch(self, b: Any, i: Any, call: Call, first: Any, last: Any) -> None:
+        """Ask for the share of the next mini-batch that belongs to these units of a kernel."""
+        images = [(self.blocks[block], nbytes) for block, nbytes in self.gathered]
+        shares = (b.mul(unit, index(self.size)) for unit in (first, last))
+        rows = [b.udiv(share, index(call.units)) for share in shares]
+        fetch(b, images, self.size, self.fed["batch"], i, self.steps, rows)
 
     def _call(self, b: Any, first: Any, last: Any, call: Call) -> None:
+        if call is self.longest:
+            self._fetch(b, self.number, call, first, last)
         call.emit(b, self.blocks, first, last)
 
     def _finish(self, b: Any, i: Any) -> None:
