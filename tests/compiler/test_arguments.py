@@ -109,3 +109,16 @@ def test_an_argument_may_have_the_name_of_a_row_of_steps(name: str) -> None:
     many.flags.writeable = False
     for rows in (many, many[:5]):
         np.testing.assert_allclose(f(x, rows), x[rows] * 2 + rows[:, None])
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32])
+@pytest.mark.parametrize("shape", [(), (0,), (9,), (7, 5)])
+def test_numbers_of_images_may_have_any_shape_and_be_called_batch(
+    shape: tuple[int, ...], dtype: Any
+) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(60_000, 20))  # so many that those of a next batch would be fetched
+    chosen = np.asarray(rng.integers(0, len(images), shape), dtype)
+    total = tg.compile(lambda images, batch: (images[batch] * 2).sum())
+    for _ in range(2):
+        np.testing.assert_allclose(total(images, chosen), 2 * images[chosen].sum(), atol=1e-9)

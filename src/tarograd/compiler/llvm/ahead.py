@@ -11,19 +11,28 @@ from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from tarograd.compiler.layout import ALIGNMENT
 from tarograd.compiler.llvm.words import I8, I64, between, index, prefetch
 from tarograd.compiler.plan import Plan
+from tarograd.compiler.program import Value
 
 FARTHEST = 8192  # bytes of one image that are fetched; the processor finds the rest by itself
 SMALL = 2**18  # bytes of an array that stays in the second cache anyway
 
 
-def gathered(plan: Plan) -> Iterator[tuple[str, int]]:
-    """The blocks of which the step reads the rows of the mini-batch, and the bytes of a row."""
-    batch = plan.program.inputs.get("batch")
+def gathered(plan: Plan, batch: Value | None) -> Iterator[tuple[str, int]]:
+    """The blocks of which the step reads the rows of the mini-batch, and the bytes of a row.
+
+    Args:
+        plan: where the arrays are.
+        batch: the numbers of the rows, if there is a row of them for each step.
+    """
+    if batch is None or batch.dtype != np.int64 or not prod(batch.shape):
+        return
     for v in plan.order:
-        if len(v.operands) == 2 and v.operands[1] is batch and id(batch) not in plan.external:
+        if len(v.operands) == 2 and v.operands[1] is batch:
             rows = v.operands[0]
             block = plan.buffers[id(rows)].block if id(rows) in plan.buffers else "state"
             nbytes = prod(rows.shape) * rows.dtype.itemsize

@@ -91,7 +91,7 @@ class Target:
         return MANY
 
     def tile_vectors(self, rows: int = 0) -> int:
-        """Vectors in a row of a tile: of many, or as many as leave registers for A and one of B."""
+        """Vectors in a row of a tile; of one with few rows, all but the registers for A and B."""
         if self.registers >= 32:
             return 4
         return (self.registers - rows - 1) // rows if rows else 3

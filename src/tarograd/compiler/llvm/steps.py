@@ -37,10 +37,11 @@ class Steps:
 
     def __init__(self, module: Any, plan: Plan, calls: list[Call]) -> None:
         self.module, self.plan, self.calls = module, plan, calls
-        self.names, self.gathered = block_names(plan), list(gathered(plan))
+        batch = fed(plan).get("batch")
+        self.names, self.gathered = block_names(plan), list(gathered(plan, batch))
         self.size, self.longest = 0, None
-        if self.gathered:  # while the longest kernel is at work, images are asked for
-            self.size = prod(plan.program.inputs["batch"].shape)
+        if batch and self.gathered:  # while the longest kernel is at work, images are asked for
+            self.size = prod(batch.shape)
             self.longest = max(reversed(calls), key=lambda call: nanoseconds(call.kernel))
 
     def emit(self) -> None:
