@@ -8,7 +8,6 @@ What the kernel computes of the product (bias, ReLU, update) follows before anyt
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -17,6 +16,7 @@ from tarograd.compiler.layout import lanes_of
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.elements import Elements, Place, tail_of
 from tarograd.compiler.llvm.nest import At, Nest, explored
+from tarograd.compiler.llvm.tile import Tile, TileSums, bands_of, even_part, parts_of
 from tarograd.compiler.llvm.turn import Lines, turn
 from tarograd.compiler.llvm.words import (
     I64,
@@ -59,64 +59,16 @@ def product_kernel(e: Elements, kernel: Kernel, target: Any) -> None:
     tail = columns % wide
     if _suits_upright(e, v, tail, wide):
         rest = _upright(e, v, wide, tail)
-        for first, height, bands in _bands(rest, _even(rest, target.tile_rows(1))):
+        for first, height, bands in bands_of(rest, even_part(rest, target.tile_rows(1))):
             band = rows - rest + first, height, bands
             part = columns - tail, [lanes_of(tail, wide)], 1
             _tiles(e, kernel, nest, band, part, target.registers)
         columns -= tail
     given = v.attributes.get("height", 0)
-    for left, vectors, parts in _parts(columns, wide, target.tile_vectors(given)):
-        most = given or _even(rows, target.tile_rows(len(vectors)))
-        for top, height, bands in _bands(rows, most):
+    for left, vectors, parts in parts_of(columns, wide, target.tile_vectors(given)):
+        most = given or even_part(rows, target.tile_rows(len(vectors)))
+        for top, height, bands in bands_of(rows, most):
             _tiles(e, kernel, nest, (top, height, bands), (left, vectors, parts), target.registers)
-
-
-def _even(total: int, most: int) -> int:
-    """The largest part, not much smaller than `most`, of which all can be equal; else `most`.
-
-    Parts of one size are written, and translated, once. Tiles with a few rows less keep the
-    processor busy too; with many less, B would be read too often.
-
-    Example:
-        >>> _even(100, most=6), _even(97, most=6)
-        (5, 6)
-    """
-    return next((n for n in range(most, most * 2 // 3, -1) if total % n == 0), most)
-
-
-def _bands(total: int, most: int) -> list[tuple[int, int, int]]:
-    """Rows, or vectors, in bands: the first, how many, how often; the last one is smaller."""
-    full, rest = divmod(total, most)
-    bands = [(0, most, full)] if full else []
-    return [*bands, (full * most, rest, 1)] if rest else bands
-
-
-def _parts(columns: int, wide: int, most: int) -> list[tuple[int, list[int], int]]:
-    """Columns in parts, of `most` vectors at most: the first column, the lanes, how often.
-
-    What is left of the columns is a vector of the last part, no wider than it has to be: a narrow
-    one takes less of the processor's time, but alone it would have to wait for elements of A.
-
-    Example:
-        >>> _parts(50, wide=16, most=4), _parts(112, wide=16, most=4)
-        ([(0, [16, 16, 16, 2], 1)], [(0, [16, 16, 16, 16], 1), (64, [16, 16, 16], 1)])
-    """
-    full, rest = divmod(columns, wide)
-    narrow = [lanes_of(rest, wide)] if rest else []
-    if not full or narrow == [wide]:
-        full, narrow = full + 1, []
-    times = -(-full // max(1, most - len(narrow)))
-    size, larger = divmod(full, times)
-    sizes = [size + 1] * larger + [size] * (times - larger)
-    parts, left = [], 0
-    for n in sorted(set(sizes), reverse=True):
-        parts.append((left, [wide] * n, sizes.count(n)))
-        left += n * wide * sizes.count(n)
-    if narrow:
-        left, last, often = parts.pop()
-        parts += [(left, last, often - 1)] if often > 1 else []
-        parts.append((left + (often - 1) * sum(last), last + narrow, 1))
-    return parts
 
 
 def _suits_upright(e: Elements, v: Value, tail: int, wide: int) -> bool:
@@ -167,30 +119,6 @@ def _upright(e: Elements, v: Value, wide: int, tail: int) -> int:
     return rows % (abreast * wide)
 
 
-@dataclass
-class Tile:
-    """The part of C that is summed in registers.
-
-    Attributes:
-        stack: where it is in a stack of matrices.
-        rows: its rows, one after the other.
-        columns: its vectors in each row.
-        band: the number of tiles above it in the same columns.
-        bands: how many there are above each other.
-    """
-
-    stack: list[Place]
-    rows: list[Place]
-    columns: list[Place]
-    band: Any
-    bands: int
-
-    @property
-    def width(self) -> int:
-        """Elements in a row."""
-        return sum(n.lanes for n in self.columns)
-
-
 def _counted(e: Elements, v: Value) -> Nest:
     """How the stack, the rows, the terms of a sum and the columns are counted to read A and B."""
     a, c = v.operands[:2]
@@ -236,33 +164,16 @@ def _tiles(
         columns = [_column(v, _after(b, j, n), w) for n, w in zip(starts, vectors, strict=True)]
         tile = Tile(stack, rows, columns, i, bands)
 
-        order = [(r, n) for r in range(height) for n in range(len(columns))]
-        # Without registers for a row of B beside the sums, the elements of A stay in some.
-        turned = height < len(columns) and len(columns) * (height + 1) >= registers
-        pairs = sorted(order, key=lambda at: at[1]) if turned else order
-
-        def body(k: Place, sums: list[Any]) -> list[Any]:
-            e.known.clear()
-            for r in range(height if turned else 0):
-                e.at(a, [*stack, rows[r], k])
-            for n in range(0 if turned else len(columns)):
-                _vector(e, c, [*stack, k, columns[n]])
-            following = dict(zip(order, sums, strict=True))
-            for r, n in pairs:
-                one = splat(b, e.at(a, [*stack, rows[r], k]), columns[n].lanes)
-                values = _vector(e, c, [*stack, k, columns[n]])
-                following[r, n] = fma(b, one, values, following[r, n])
-            return list(following.values())
-
-        zeros = [splat(b, constant(0.0, type_of(v.dtype)), n.lanes) for n in columns] * height
+        sums = TileSums(e, a, c, tile, registers)
+        zeros, body = sums.zeros(), sums.add
         if visits:
             at = _after(b, i, top // v.attributes["height"])
-            sums = _visited(e, visits[0], at, zeros, lambda k, x: body(Place(k), x))
+            found = _visited(e, visits[0], at, zeros, lambda k, x: body(Place(k), x))
         elif len(nest.sizes[rank - 1]) > 1:
-            sums = _over_digits(e, nest, rank - 1, nest.order([rank - 1]), {}, zeros, body)
+            found = _over_digits(e, nest, rank - 1, nest.order([rank - 1]), {}, zeros, body)
         else:
-            sums = _summed(e, kernel, tile, zeros, lambda k, x: body(Place(k), x))
-        _finish(e, v, tile, sums)
+            found = _summed(e, kernel, tile, zeros, lambda k, x: body(Place(k), x))
+        _finish(e, v, tile, sums.elements(found))
 
 
 def _in_stack(
@@ -278,14 +189,6 @@ def _in_stack(
         places.insert(0, nest.place(b, axis, nest.counted(b, axis, b.urem(matrix, n))))
         matrix = b.udiv(matrix, n)
     return b.urem(number, index(tiles)), places
-
-
-def _vector(e: Elements, c: Value, places: list[Place]) -> Any:
-    """A vector of a row of B."""
-    e.tail = tail_of(c.shape[-1], places[-1].first, places[-1].lanes)
-    found = splat(e.b, e.at(c, places), places[-1].lanes)
-    e.tail = None
-    return found
 
 
 def _over_digits(
@@ -317,7 +220,7 @@ def _summed(e: Elements, kernel: Kernel, tile: Tile, start: list[Any], body: Sum
     if terms < LONG:
         return accumulate(b, terms, 1, start, body)
     alone = terms > VERY_LONG  # then each part is a sum of its own, so that less is rounded
-    part = VERY_LONG // 2 if alone else _even(terms, terms // rows)
+    part = VERY_LONG // 2 if alone else even_part(terms, terms // rows)
 
     def row(r: Any, sums: list[Any]) -> list[Any]:
         near = b.select(b.icmp_signed("<", r, index(rows)), r, index(rows)) if alone else r
