@@ -224,6 +224,8 @@ def test_a_tensor_is_a_sequence_of_its_rows() -> None:
     assert np.array_equal(gradient(x), [[3, 4], [1, 2]])
 
 
+FIRST = np.array([True, False, False])
+
 METHODS: list[tuple[Callable[[Any], Any], Callable[[Any], Any]]] = [
     (lambda x: x.sum(0), lambda x: np.sum(x, 0)),
     (lambda x: x.mean(axis=1, keepdims=True), lambda x: np.mean(x, axis=1, keepdims=True)),
@@ -248,6 +250,8 @@ METHODS: list[tuple[Callable[[Any], Any], Callable[[Any], Any]]] = [
     (lambda x: ~(x > 0), lambda x: np.logical_not(x > 0)),
     (lambda x: (x > 0) & (x < 1), lambda x: np.logical_and(x > 0, x < 1)),
     (lambda x: (x < 0) | (x > 1), lambda x: np.logical_or(x < 0, x > 1)),
+    (lambda x: (x > 0) ^ (x < 1), lambda x: np.not_equal(x > 0, x < 1)),
+    (lambda x: FIRST & (x > 0), lambda x: np.logical_and(FIRST, x > 0)),
     (lambda x: x.prod(axis=0), lambda x: np.prod(x, axis=0)),
     (lambda x: x.var(1, ddof=1), lambda x: np.var(x, axis=1, ddof=1)),
     (lambda x: x.std(axis=0, keepdims=True), lambda x: np.std(x, axis=0, keepdims=True)),
