@@ -118,6 +118,40 @@ def test_an_attribute_of_a_class_may_change(on: Any, monkeypatch: pytest.MonkeyP
     np.testing.assert_array_equal(found, expected)
 
 
+class Again(Scaled):
+    """What it calls of the class above stands in code that it overrides itself."""
+
+    def of_class(self, x: Any) -> Any:
+        return super().of_class(x) + 1
+
+    @property
+    def twice(self) -> float:
+        return super().twice + 1
+
+
+class AndAgain(Again):
+    def of_class(self, x: Any) -> Any:
+        return super().of_class(x) * 10
+
+
+def test_what_super_reads_may_change_and_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    thing = AndAgain()
+    method = tg.compile(thing.of_class)
+    assert method(ONE) == 30
+    monkeypatch.setattr(Scaled, "shared", 4.0)
+    assert method(ONE) == 50
+    monkeypatch.setattr(Scaled, "of_class", lambda self, x: x * self.scale)
+    assert method(ONE) == 30
+    thing.scale = 5.0
+    assert method(ONE) == 60
+    monkeypatch.setattr(Again, "of_class", lambda self, x: x)
+    assert method(ONE) == 10
+    of_property = tg.compile(lambda x: x * thing.twice)
+    assert of_property(ONE) == 11
+    thing.scale = 3.0
+    assert of_property(ONE) == 7
+
+
 def test_a_method_may_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     scaled = Scaled()
     new = lambda self, x: x * 7  # noqa: E731  # a method

@@ -282,6 +282,10 @@ class Surroundings:
         plain |= {k for k, x in found.items() if isinstance(x, FunctionType | staticmethod)}
         if plain:
             self._places[-id(kind)] = Attributes(kind.__name__, kind, plain)
+        # What a class overrides is not among what is found, and `super()` calls it all the same.
+        for base in kind.__bases__ if "super" in self._used else ():
+            if not _library(base.__module__):
+                self._class(base, unnamed)
         for key in sorted(found):
             x = found[key]
             if isinstance(x, property | cached_property):
