@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -247,3 +249,28 @@ def test_arguments_of_all_kinds_keep_their_places() -> None:
         ((4.0,), {"argument0": 3.0, "x": 2.0}),
     ):
         assert quick(1.0, *rest, **some) == either(1.0, *rest, **some)
+
+
+def test_what_no_array_can_be_may_be_a_default() -> None:
+    w, x = tg.Parameter(np.array([1.0, 2.0])), np.array([0.5, -0.25])
+    settings = SimpleNamespace(scale=2.0)
+
+    def named(
+        x: Any, w: Any = w, act: Any = np.tanh, k: float = 2.0, *, parts: Any = ({"w": w},)
+    ) -> Any:
+        return act(x * w) * k + parts[0]["w"]
+
+    def ordered(x: Any, act: Any = np.exp, k: float = 2.0, /) -> Any:
+        return act(x) * k
+
+    for compiled in (tg.compile(named), tg.compile(functools.partial(named, w=w, act=np.tanh))):
+        for value in ([1.0, 2.0], [3.0, -4.0]):
+            w.value = value
+            np.testing.assert_allclose(compiled(x), np.tanh(x * value) * 2 + value, rtol=1e-12)
+        np.testing.assert_allclose(compiled(x, k=3), np.tanh(x * value) * 3 + value, rtol=1e-12)
+    np.testing.assert_allclose(tg.compile(ordered)(x), np.exp(x) * 2, rtol=1e-12)
+    with pytest.raises(TypeError, match="w is a Tensor: a compiled function takes arrays"):
+        compiled(x, w=w)
+    scaled = tg.compile(lambda x, settings=settings: x * settings.scale)
+    for settings.scale in (2.0, 3.0):
+        np.testing.assert_array_equal(scaled(x), x * settings.scale)
