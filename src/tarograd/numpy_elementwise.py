@@ -31,10 +31,13 @@ def where(condition: Any, x: Any, y: Any) -> Any:
 def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     """`x`, but at least `min` and at most `max`, which NumPy calls `a_min` and `a_max` too."""
     low, high = (b if a is None else a for a, b in ((a_min, min), (a_max, max)))
-    low, high = -np.inf if low is None else low, np.inf if high is None else high
-    if all(isinstance(limit, int | float | np.generic) for limit in (low, high)):
+    limits = [limit for limit in (low, high) if limit is not None]
+    numbers = all(isinstance(limit, int | float | np.generic) for limit in limits)
+    if numbers and "f" in [y.dtype.kind for y in arrays_of(x, *limits)]:
+        low, high = -np.inf if low is None else low, np.inf if high is None else high
         return elementwise.clip(x, low=float(low), high=float(high))
-    return elementwise.minimum(elementwise.maximum(x, low), high)
+    x = x if low is None else elementwise.maximum(x, low)
+    return x if high is None else elementwise.minimum(x, high)
 
 
 def of_bools(name: str, logical: Callable[..., Any]) -> Callable[..., Any]:

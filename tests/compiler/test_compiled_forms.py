@@ -220,6 +220,19 @@ def test_sums_of_narrow_whole_numbers_are_wide(kind: str) -> None:
         np.testing.assert_array_equal(eager.value, np.cumsum(x, 0), strict=True)  # type: ignore[attr-defined]  # a Tensor
 
 
+@pytest.mark.parametrize("kind", "bBhHiIlLfd")
+@pytest.mark.parametrize("limits", [(1, 3), (None, 3), (1, None), (2, 1), (0.5, 2.25)])
+def test_limits_of_whole_numbers_keep_them_whole(kind: str, limits: tuple[Any, Any]) -> None:
+    x = np.array([0, 5, 2, 1], kind)
+    found = tg.compile(lambda x: np.clip(x, *limits))(x)
+    np.testing.assert_array_equal(found, np.clip(x, *limits), strict=True)
+
+
+def test_limits_of_whole_numbers_have_all_their_digits() -> None:
+    x, low = np.array([1, 2**54 + 1]), 2**53 + 1
+    np.testing.assert_array_equal(tg.compile(lambda x: x.clip(low))(x), [low, 2**54 + 1])
+
+
 @pytest.mark.parametrize("exponent", range(1, 9))
 def test_powers_of_whole_numbers_are_machine_code(exponent: int) -> None:
     for kind in ("i1", "u1", "i4", "i8"):
