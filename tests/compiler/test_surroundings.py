@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import operator
 import random
 import sys
 import types
+import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -468,6 +470,17 @@ def test_attributes_whose_names_are_computed_are_watched() -> None:
     assert f(1.0) == 3
     numbers.w1 = 9.0
     assert f(1.0) == 11
+
+
+def test_what_a_weak_reference_or_attrgetter_leads_to_is_watched() -> None:
+    inner = Scaled()
+    outer = types.SimpleNamespace(back=weakref.ref(inner), deep=types.SimpleNamespace(j=3.0))
+    of_reference = tg.compile(lambda x: x * outer.back().scale)
+    read = operator.attrgetter("deep.j")
+    of_path = tg.compile(lambda x: x * read(outer))
+    assert (of_reference(ONE), of_path(ONE)) == (2, 3)
+    inner.scale, outer.deep.j = 4.0, 5.0
+    assert (of_reference(ONE), of_path(ONE)) == (4, 5)
 
 
 def test_a_module_that_is_imported_inside_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
