@@ -43,7 +43,8 @@ def argmax(x: Any, axis: int | None = None) -> Any:
 
 def argmin(x: Any, axis: int | None = None) -> Any:
     """Where the smallest element stands; not differentiable."""
-    return argmax(-x, axis)
+    # Of whole numbers not all have a negative; of floats nan is no equal of itself.
+    return argmax(-x if x.dtype.kind == "f" else x == min(x, axis, keepdims=True), axis)
 
 
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:

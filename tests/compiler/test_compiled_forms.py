@@ -233,6 +233,17 @@ def test_limits_of_whole_numbers_have_all_their_digits() -> None:
     np.testing.assert_array_equal(tg.compile(lambda x: x.clip(low))(x), [low, 2**54 + 1])
 
 
+@pytest.mark.parametrize("kind", "?bBhHiIqQfd")
+def test_the_place_of_the_smallest_is_found_among_numbers_of_all_kinds(kind: str) -> None:
+    limits = np.iinfo(kind) if kind in "bBhHiIqQ" else None
+    low, high = (limits.min, limits.max) if limits else (False, True)
+    x = np.array([[high, low, 1], [1, low, low], [high, high, high]], kind)
+    f = tg.compile(lambda x: [np.argmin(x, axis) for axis in (None, 0, 1, -1)])
+    for y in (x, x[::-1].copy()):
+        for axis, found in zip((None, 0, 1, -1), f(y), strict=True):
+            np.testing.assert_array_equal(found, np.argmin(y, axis))
+
+
 @pytest.mark.parametrize("exponent", range(1, 9))
 def test_powers_of_whole_numbers_are_machine_code(exponent: int) -> None:
     for kind in ("i1", "u1", "i4", "i8"):
