@@ -298,3 +298,11 @@ def test_what_no_array_can_be_may_be_a_default() -> None:
     scaled = tg.compile(lambda x, settings=settings: x * settings.scale)
     for settings.scale in (2.0, 3.0):
         np.testing.assert_array_equal(scaled(x), x * settings.scale)
+
+
+def test_errors_of_pythons_own_name_tensors_and_parameters() -> None:
+    w = tg.Parameter(np.ones(2))
+    with pytest.raises(TypeError, match="for <<: 'Parameter' and 'Tensor'"):
+        tg.compile(lambda x: w << x)(np.ones(2))
+    with pytest.raises(AttributeError, match="'Tensor' object has no attribute 'sort'"):
+        tg.compile(lambda x: x.sort())(np.ones(2))
