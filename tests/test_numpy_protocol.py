@@ -97,8 +97,10 @@ CALLS: dict[Any, list[Call]] = {
         (np.argmax, (A,)),
         (lambda x: np.argmax(x, 1), (A,)),
         (lambda x: np.argmax(x, axis=0), (A,)),
+        (lambda x: np.argmax(x, 1, keepdims=True), (A,)),
+        (lambda x: np.argmax(x, keepdims=True), (A,)),
     ],
-    np.argmin: [(np.argmin, (A,)), (lambda x: np.argmin(x, axis=1), (A,))],
+    np.argmin: [(np.argmin, (A,)), (lambda x: np.argmin(x, axis=1, keepdims=True), (A,))],
     np.reshape: [
         (lambda x: np.reshape(x, (3, -1)), (A,)),
         (lambda x: np.reshape(x, 6), (A,)),

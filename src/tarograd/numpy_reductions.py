@@ -36,15 +36,17 @@ def prod(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     return reduction.prod(x, axis=axes_of("prod", x, axis), keepdims=keepdims)
 
 
-def argmax(x: Any, axis: int | None = None) -> Any:
+def argmax(x: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
     """Where the largest element stands; not differentiable."""
-    return reduction.argmax(x, axis=axis)
+    y = reduction.argmax(x, axis=axis)
+    return expand_dims(y, axes_of("argmax", x, axis)) if keepdims else y
 
 
-def argmin(x: Any, axis: int | None = None) -> Any:
+def argmin(x: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
     """Where the smallest element stands; not differentiable."""
     # Of whole numbers not all have a negative; of floats nan is no equal of itself.
-    return argmax(-x if x.dtype.kind == "f" else x == min(x, axis, keepdims=True), axis)
+    among = -x if x.dtype.kind == "f" else x == min(x, axis, keepdims=True)
+    return argmax(among, axis, keepdims=keepdims)
 
 
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:

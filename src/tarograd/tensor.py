@@ -315,10 +315,6 @@ class Tensor(NumPyOperand):
         """Standard deviation along `axis`."""
         return cast(Tensor, numpy_reductions.std(self, axis, ddof=ddof, keepdims=keepdims))
 
-    def argmax(self, axis: int | None = None) -> Tensor:
-        """Where the largest element stands; not differentiable."""
-        return cast(Tensor, numpy_reductions.argmax(self, axis))
-
     def reshape(self, *shape: Any) -> Tensor:
         """The same elements in another shape; one length may be -1."""
         return cast(Tensor, numpy_shapes.reshape(self, shape[0] if len(shape) == 1 else shape))
