@@ -40,6 +40,13 @@ def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
     return x if high is None else elementwise.minimum(x, high)
 
 
+def floats(x: Any) -> Any:
+    """Whole numbers of an array as float64, whose products do not wrap around; others as given."""
+    if isinstance(x, np.generic) or getattr(x, "dtype", np.dtype(float)).kind == "f":
+        return x
+    return elementwise.cast(x, dtype=np.dtype(float))
+
+
 def of_bools(name: str, logical: Callable[..., Any]) -> Callable[..., Any]:
     """What answers for a function of bits, which have no rule: that of bools."""
 

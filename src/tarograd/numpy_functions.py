@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tarograd.numpy_elementwise import clip, logaddexp, of_bools, where
+from tarograd.numpy_elementwise import clip, floats, logaddexp, of_bools, where
 from tarograd.numpy_reductions import (
     argmax,
     argmin,
@@ -227,7 +227,7 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.multiply: arithmetic.multiply,
     np.divide: arithmetic.divide,
     np.power: arithmetic.power,
-    np.float_power: arithmetic.power,
+    np.float_power: lambda a, b: arithmetic.power(floats(a), floats(b)),
     np.maximum: elementwise.maximum,
     np.minimum: elementwise.minimum,
     np.logaddexp: logaddexp,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tarograd.numpy_elementwise import floats
 from tarograd.numpy_shapes import Axis, arrays_of, axes_of, broadcast_to, diagonal, expand_dims
 from tarograd.ops import elementwise, reduction
 
@@ -67,6 +68,7 @@ def average(x: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = 
                 f"nor axis {axis} of it"
             )
         w = broadcast_to(expand_dims(w, range(1, x.ndim - axes[0])), x.shape)
+    w = w if x.dtype.kind == "f" else floats(w)
     return sum(x * w, axes, keepdims=keepdims) / sum(w, axes, keepdims=keepdims)
 
 
@@ -95,6 +97,7 @@ def norm(x: Any, ord: float | str | None = None, axis: Axis = None, keepdims: bo
             f"norm: ord={ord!r} over the axes {axes} of the shape {x.shape} has no rule; "
             "None has, of vectors also 1, 2 and inf, of matrices also 'fro'"
         )
+    x = floats(x)
     if ord == 1:
         return sum(elementwise.absolute(x), axes, keepdims=keepdims)
     if ord == np.inf:

@@ -244,6 +244,30 @@ def test_the_place_of_the_smallest_is_found_among_numbers_of_all_kinds(kind: str
             np.testing.assert_array_equal(found, np.argmin(y, axis))
 
 
+@pytest.mark.parametrize("kind", "bBhHiI")
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: np.linalg.norm(x),
+        lambda x: np.linalg.norm(x, axis=1),
+        lambda x: np.linalg.norm(x, 1, axis=0),
+        lambda x: np.linalg.norm(x, np.inf, axis=0),
+        lambda x: np.average(x, weights=x),
+        lambda x: np.average(x, axis=1, weights=np.array([100, 50, 3], x.dtype)),
+        lambda x: np.float_power(x, 3),
+        lambda x: np.float_power(2, x),
+        lambda x: np.float_power(x, np.array([2, 1, 2], x.dtype)),
+    ],
+)
+def test_what_gives_floats_of_narrow_whole_numbers_computes_in_floats(
+    function: Callable[[Any], Any], kind: str
+) -> None:
+    x = np.array([[100, 77, 3], [0, 127, 17]], kind)
+    found, expected = tg.compile(function)(x), function(x)
+    assert found.dtype == expected.dtype == np.float64
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("exponent", range(1, 9))
 def test_powers_of_whole_numbers_are_machine_code(exponent: int) -> None:
     for kind in ("i1", "u1", "i4", "i8"):
