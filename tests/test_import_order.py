@@ -17,6 +17,7 @@ ORDER = (
     "ops",
     "backward",
     "numpy_shapes",
+    "numpy_elementwise",
     "numpy_reductions",
     "numpy_functions",
     "inputs",

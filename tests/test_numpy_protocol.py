@@ -59,6 +59,10 @@ CALLS: dict[Any, list[Call]] = {
     **{f: binary(f) for f in UFUNCS if f.nin == 2 and f is not np.matmul},
     **{f: unary(f) for f in UFUNCS if f.nin == 1},
     np.tan: unary(lambda x: np.tan(x / 2)),
+    np.bitwise_and: [(lambda x: (x > 0) & MASK, (A,)), (lambda x: MASK & (x > 0), (A,))],
+    np.bitwise_or: [(lambda x: (x > 0) | MASK[0], (A,)), (lambda x: MASK | (x[0] > 0), (A,))],
+    np.bitwise_xor: [(lambda x: (x > 0) ^ MASK, (A,)), (lambda x: True ^ (x > 0), (A,))],
+    np.invert: [(lambda x: ~(x > 0), (A,)), (lambda x: np.bitwise_not(x > 0), (A,))],
     **{f: reduction(f) for f in (np.sum, np.mean, np.max, np.min, np.amax, np.amin, np.prod)},
     np.matmul: [
         (np.matmul, (A, B.T)),
@@ -93,8 +97,10 @@ CALLS: dict[Any, list[Call]] = {
         (np.argmax, (A,)),
         (lambda x: np.argmax(x, 1), (A,)),
         (lambda x: np.argmax(x, axis=0), (A,)),
+        (lambda x: np.argmax(x, 1, keepdims=True), (A,)),
+        (lambda x: np.argmax(x, keepdims=True), (A,)),
     ],
-    np.argmin: [(np.argmin, (A,)), (lambda x: np.argmin(x, axis=1), (A,))],
+    np.argmin: [(np.argmin, (A,)), (lambda x: np.argmin(x, axis=1, keepdims=True), (A,))],
     np.reshape: [
         (lambda x: np.reshape(x, (3, -1)), (A,)),
         (lambda x: np.reshape(x, 6), (A,)),

@@ -224,12 +224,22 @@ def test_a_tensor_is_a_sequence_of_its_rows() -> None:
     assert np.array_equal(gradient(x), [[3, 4], [1, 2]])
 
 
+FIRST = np.array([True, False, False])
+
 METHODS: list[tuple[Callable[[Any], Any], Callable[[Any], Any]]] = [
     (lambda x: x.sum(0), lambda x: np.sum(x, 0)),
     (lambda x: x.mean(axis=1, keepdims=True), lambda x: np.mean(x, axis=1, keepdims=True)),
     (lambda x: x.max(1), lambda x: np.max(x, 1)),
     (lambda x: x.min(), lambda x: np.min(x)),
     (lambda x: x.argmax(0), lambda x: np.argmax(x, 0)),
+    (lambda x: x.argmin(1, keepdims=True), lambda x: np.argmin(x, 1, keepdims=True)),
+    (lambda x: (x > 1).any(axis=1), lambda x: np.any(x > 1, axis=1)),
+    (lambda x: (x < 1).all(0, keepdims=True), lambda x: np.all(x < 1, 0, keepdims=True)),
+    (lambda x: x.cumsum(1), lambda x: np.cumsum(x, 1)),
+    (lambda x: x.diagonal(1), lambda x: np.diagonal(x, 1)),
+    (lambda x: x.repeat([1, 2], axis=0), lambda x: np.repeat(x, [1, 2], axis=0)),
+    (lambda x: x.take([4, 0]), lambda x: np.take(x, [4, 0])),
+    (lambda x: x.trace(), lambda x: np.trace(x)),
     (lambda x: x.reshape(3, -1), lambda x: np.reshape(x, (3, -1))),
     (lambda x: x.reshape((6,)), lambda x: np.reshape(x, 6)),
     (lambda x: x.reshape(-1), lambda x: np.ravel(x)),
@@ -248,6 +258,8 @@ METHODS: list[tuple[Callable[[Any], Any], Callable[[Any], Any]]] = [
     (lambda x: ~(x > 0), lambda x: np.logical_not(x > 0)),
     (lambda x: (x > 0) & (x < 1), lambda x: np.logical_and(x > 0, x < 1)),
     (lambda x: (x < 0) | (x > 1), lambda x: np.logical_or(x < 0, x > 1)),
+    (lambda x: (x > 0) ^ (x < 1), lambda x: np.not_equal(x > 0, x < 1)),
+    (lambda x: FIRST & (x > 0), lambda x: np.logical_and(FIRST, x > 0)),
     (lambda x: x.prod(axis=0), lambda x: np.prod(x, axis=0)),
     (lambda x: x.var(1, ddof=1), lambda x: np.var(x, axis=1, ddof=1)),
     (lambda x: x.std(axis=0, keepdims=True), lambda x: np.std(x, axis=0, keepdims=True)),

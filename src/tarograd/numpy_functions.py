@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tarograd.numpy_elementwise import clip, floats, logaddexp, of_bools, where
 from tarograd.numpy_reductions import (
     argmax,
     argmin,
@@ -64,32 +65,6 @@ from tarograd.numpy_shapes import (
 from tarograd.ops import arithmetic, elementwise, reduction
 from tarograd.ops import matmul as products
 from tarograd.ops import shape as shapes
-
-
-def logaddexp(a: Any, b: Any) -> Any:
-    """log(exp(a) + exp(b)) without overflow, rounded beside the larger of a and b.
-
-    With a = 0 it is softplus.
-    """
-    given = arrays_of(a, b)
-    shape = np.broadcast_shapes(*(x.shape for x in given))
-    pair = stack([broadcast_to(x, shape) for x in given])
-    return reduction.logsumexp(pair, axis=(0,), keepdims=False)
-
-
-def where(condition: Any, x: Any, y: Any) -> Any:
-    """`x` where the condition holds, else `y`."""
-    (condition,) = arrays_of(condition)
-    return elementwise.where(condition if condition.dtype == bool else condition != 0, x, y)
-
-
-def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
-    """`x`, but at least `min` and at most `max`, which NumPy calls `a_min` and `a_max` too."""
-    low, high = (b if a is None else a for a, b in ((a_min, min), (a_max, max)))
-    low, high = -np.inf if low is None else low, np.inf if high is None else high
-    if all(isinstance(limit, int | float | np.generic) for limit in (low, high)):
-        return elementwise.clip(x, low=float(low), high=float(high))
-    return elementwise.minimum(elementwise.maximum(x, low), high)
 
 
 def matmul(a: Any, b: Any) -> Any:
@@ -252,7 +227,7 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.multiply: arithmetic.multiply,
     np.divide: arithmetic.divide,
     np.power: arithmetic.power,
-    np.float_power: arithmetic.power,
+    np.float_power: lambda a, b: arithmetic.power(floats(a), floats(b)),
     np.maximum: elementwise.maximum,
     np.minimum: elementwise.minimum,
     np.logaddexp: logaddexp,
@@ -288,6 +263,10 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.logical_or: elementwise.logical_or,
     np.logical_not: elementwise.logical_not,
     np.logical_xor: lambda a, b: (a != 0) != (b != 0),
+    np.bitwise_and: of_bools("np.bitwise_and", elementwise.logical_and),
+    np.bitwise_or: of_bools("np.bitwise_or", elementwise.logical_or),
+    np.bitwise_xor: of_bools("np.bitwise_xor", elementwise.not_equal),
+    np.invert: of_bools("np.invert", elementwise.logical_not),
     np.isnan: lambda x: elementwise.not_equal(x, x),
     np.isinf: lambda x: elementwise.absolute(x) == np.inf,
     np.isfinite: lambda x: elementwise.absolute(x) < np.inf,

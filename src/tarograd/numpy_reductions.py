@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tarograd.numpy_elementwise import floats
 from tarograd.numpy_shapes import Axis, arrays_of, axes_of, broadcast_to, diagonal, expand_dims
 from tarograd.ops import elementwise, reduction
 
@@ -36,14 +37,17 @@ def prod(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     return reduction.prod(x, axis=axes_of("prod", x, axis), keepdims=keepdims)
 
 
-def argmax(x: Any, axis: int | None = None) -> Any:
+def argmax(x: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
     """Where the largest element stands; not differentiable."""
-    return reduction.argmax(x, axis=axis)
+    y = reduction.argmax(x, axis=axis)
+    return expand_dims(y, axes_of("argmax", x, axis)) if keepdims else y
 
 
-def argmin(x: Any, axis: int | None = None) -> Any:
+def argmin(x: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
     """Where the smallest element stands; not differentiable."""
-    return argmax(-x, axis)
+    # Of whole numbers not all have a negative; of floats nan is no equal of itself.
+    among = -x if x.dtype.kind == "f" else x == min(x, axis, keepdims=True)
+    return argmax(among, axis, keepdims=keepdims)
 
 
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
@@ -64,6 +68,7 @@ def average(x: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = 
                 f"nor axis {axis} of it"
             )
         w = broadcast_to(expand_dims(w, range(1, x.ndim - axes[0])), x.shape)
+    w = w if x.dtype.kind == "f" else floats(w)
     return sum(x * w, axes, keepdims=keepdims) / sum(w, axes, keepdims=keepdims)
 
 
@@ -92,6 +97,7 @@ def norm(x: Any, ord: float | str | None = None, axis: Axis = None, keepdims: bo
             f"norm: ord={ord!r} over the axes {axes} of the shape {x.shape} has no rule; "
             "None has, of vectors also 1, 2 and inf, of matrices also 'fro'"
         )
+    x = floats(x)
     if ord == 1:
         return sum(elementwise.absolute(x), axes, keepdims=keepdims)
     if ord == np.inf:

@@ -1,4 +1,4 @@
-"""What NumPy asks of a Tensor: its functions, its operators on arrays, and indexing.
+"""What NumPy asks of a Tensor: its functions, its operators on arrays, indexing, rarer methods.
 
 A function of NumPy's that is given a Tensor asks the Tensor what to do. What has a rule is
 recorded; what has none is refused by name, so that nothing drops out of the graph silently.
@@ -6,12 +6,14 @@ recorded; what has none is refused by name, so that nothing drops out of the gra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tarograd import numpy_functions as npf
 from tarograd.graph import Array, Operand
+from tarograd.numpy_shapes import Axis
 from tarograd.ops import shape
 from tarograd.ops.shape import ARRAY
 
@@ -59,6 +61,42 @@ class NumPyOperand(Operand):
             "the value of a Tensor can't be edited in place: the graph would no longer know it; "
             "build the new value, for example with np.where(mask, new, x)"
         )
+
+    def all(self, axis: Axis = None, keepdims: bool = False) -> Any:
+        """Whether none is 0."""
+        return npf.FUNCTIONS[np.all](self, axis, keepdims=keepdims)
+
+    def any(self, axis: Axis = None, keepdims: bool = False) -> Any:
+        """Whether one is not 0."""
+        return npf.FUNCTIONS[np.any](self, axis, keepdims=keepdims)
+
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Any:
+        """Where the largest element stands; not differentiable."""
+        return npf.FUNCTIONS[np.argmax](self, axis, keepdims=keepdims)
+
+    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Any:
+        """Where the smallest element stands; not differentiable."""
+        return npf.FUNCTIONS[np.argmin](self, axis, keepdims=keepdims)
+
+    def cumsum(self, axis: int | None = None) -> Any:
+        """The sums of the first 1, 2, 3, … elements along an axis."""
+        return npf.FUNCTIONS[np.cumsum](self, axis)
+
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+        """The elements [i, i + `offset`] of two axes, as a last axis."""
+        return npf.FUNCTIONS[np.diagonal](self, offset, axis1, axis2)
+
+    def repeat(self, repeats: int | Sequence[int], axis: int | None = None) -> Any:
+        """Each element so many times, one copy after the other."""
+        return npf.FUNCTIONS[np.repeat](self, repeats, axis)
+
+    def take(self, indices: Any, axis: int | None = None) -> Any:
+        """The elements at the places `indices` along an axis."""
+        return npf.FUNCTIONS[np.take](self, indices, axis)
+
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+        """Sum over the diagonal of two axes."""
+        return npf.FUNCTIONS[np.trace](self, offset, axis1, axis2)
 
 
 def _index_array(part: Any) -> Any:

@@ -8,8 +8,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from tarograd import numpy_elementwise, numpy_reductions, numpy_shapes
 from tarograd import numpy_functions as npf
-from tarograd import numpy_reductions, numpy_shapes
 from tarograd.backward import backpropagate
 from tarograd.graph import CONSTANT, Array, Node, Primitive, recorded, topological_order
 from tarograd.inputs import aligned, as_input, frozen, recorder, upstream_gradient
@@ -251,16 +251,19 @@ class Tensor(NumPyOperand):
     def __abs__(self) -> Tensor:
         return self.record(elementwise.absolute, (self,), {})
 
-    def __invert__(self) -> Tensor:
-        return self.record(elementwise.logical_not, (self,), {})
+    def __invert__(self) -> Any:
+        return npf.UFUNCS[np.invert](self)
 
-    def __and__(self, other: Any) -> Tensor:
-        return self.record(elementwise.logical_and, (self, other), {})
+    def __and__(self, other: Any) -> Any:
+        return npf.UFUNCS[np.bitwise_and](self, other)
 
-    def __or__(self, other: Any) -> Tensor:
-        return self.record(elementwise.logical_or, (self, other), {})
+    def __or__(self, other: Any) -> Any:
+        return npf.UFUNCS[np.bitwise_or](self, other)
 
-    __rand__, __ror__ = __and__, __or__
+    def __xor__(self, other: Any) -> Any:
+        return npf.UFUNCS[np.bitwise_xor](self, other)
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     def __gt__(self, other: Any) -> Tensor:
         return self.record(elementwise.greater, (self, other), {})
@@ -312,10 +315,6 @@ class Tensor(NumPyOperand):
         """Standard deviation along `axis`."""
         return cast(Tensor, numpy_reductions.std(self, axis, ddof=ddof, keepdims=keepdims))
 
-    def argmax(self, axis: int | None = None) -> Tensor:
-        """Where the largest element stands; not differentiable."""
-        return cast(Tensor, numpy_reductions.argmax(self, axis))
-
     def reshape(self, *shape: Any) -> Tensor:
         """The same elements in another shape; one length may be -1."""
         return cast(Tensor, numpy_shapes.reshape(self, shape[0] if len(shape) == 1 else shape))
@@ -350,7 +349,7 @@ class Tensor(NumPyOperand):
 
     def clip(self, min: Any = None, max: Any = None) -> Tensor:
         """The value, but at least `min` and at most `max`."""
-        return cast(Tensor, npf.clip(self, min, max))
+        return cast(Tensor, numpy_elementwise.clip(self, min, max))
 
     def astype(self, dtype: DTypeLike) -> Tensor:
         """The value in another dtype, of floats if this is; the gradient comes back in this one."""

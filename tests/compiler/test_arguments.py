@@ -122,3 +122,38 @@ def test_numbers_of_images_may_have_any_shape_and_be_called_batch(
     total = tg.compile(lambda images, batch: (images[batch] * 2).sum())
     for _ in range(2):
         np.testing.assert_allclose(total(images, chosen), 2 * images[chosen].sum(), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("of_bits", "name"),
+    [
+        (lambda i: i & 1, "np.bitwise_and"),
+        (lambda i: 6 | i, "np.bitwise_or"),
+        (lambda i: i ^ i, "np.bitwise_xor"),
+        (lambda i: ~i, "np.invert"),
+        (lambda i: np.array([1, 2, 4]) & i, "np.bitwise_and"),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8])
+def test_bits_of_whole_numbers_are_refused_not_taken_for_truth(
+    of_bits: Callable[[Any], Any], name: str, dtype: Any
+) -> None:
+    i = np.array([2, 5, 4], dtype)
+    with pytest.raises(TypeError, match=rf"{name} of u?int\d+: .* compare first, as in \(x > 0\)"):
+        tg.compile(of_bits)(i)
+
+
+def test_masks_are_joined_with_those_from_around_the_function() -> None:
+    causal = np.tri(3, dtype=bool)
+    scores = np.arange(9.0).reshape(3, 3)
+
+    @tg.compile
+    def attended(scores: Any, there: Any) -> Any:
+        return np.where(causal & there & ~(scores == 4), scores, -1)
+
+    for there in (np.array([True, False, True]), np.array([True, True, False])):
+        expected = [
+            [scores[i, j] if j <= i and there[j] and (i, j) != (1, 1) else -1 for j in range(3)]
+            for i in range(3)
+        ]
+        np.testing.assert_array_equal(attended(scores, there), expected)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -218,6 +220,54 @@ def test_sums_of_narrow_whole_numbers_are_wide(kind: str) -> None:
         np.testing.assert_array_equal(eager.value, np.cumsum(x, 0), strict=True)  # type: ignore[attr-defined]  # a Tensor
 
 
+@pytest.mark.parametrize("kind", "bBhHiIlLfd")
+@pytest.mark.parametrize("limits", [(1, 3), (None, 3), (1, None), (2, 1), (0.5, 2.25)])
+def test_limits_of_whole_numbers_keep_them_whole(kind: str, limits: tuple[Any, Any]) -> None:
+    x = np.array([0, 5, 2, 1], kind)
+    found = tg.compile(lambda x: np.clip(x, *limits))(x)
+    np.testing.assert_array_equal(found, np.clip(x, *limits), strict=True)
+
+
+def test_limits_of_whole_numbers_have_all_their_digits() -> None:
+    x, low = np.array([1, 2**54 + 1]), 2**53 + 1
+    np.testing.assert_array_equal(tg.compile(lambda x: x.clip(low))(x), [low, 2**54 + 1])
+
+
+@pytest.mark.parametrize("kind", "?bBhHiIqQfd")
+def test_the_place_of_the_smallest_is_found_among_numbers_of_all_kinds(kind: str) -> None:
+    limits = np.iinfo(kind) if kind in "bBhHiIqQ" else None
+    low, high = (limits.min, limits.max) if limits else (False, True)
+    x = np.array([[high, low, 1], [1, low, low], [high, high, high]], kind)
+    f = tg.compile(lambda x: [np.argmin(x, axis) for axis in (None, 0, 1, -1)])
+    for y in (x, x[::-1].copy()):
+        for axis, found in zip((None, 0, 1, -1), f(y), strict=True):
+            np.testing.assert_array_equal(found, np.argmin(y, axis))
+
+
+@pytest.mark.parametrize("kind", "bBhHiI")
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: np.linalg.norm(x),
+        lambda x: np.linalg.norm(x, axis=1),
+        lambda x: np.linalg.norm(x, 1, axis=0),
+        lambda x: np.linalg.norm(x, np.inf, axis=0),
+        lambda x: np.average(x, weights=x),
+        lambda x: np.average(x, axis=1, weights=np.array([100, 50, 3], x.dtype)),
+        lambda x: np.float_power(x, 3),
+        lambda x: np.float_power(2, x),
+        lambda x: np.float_power(x, np.array([2, 1, 2], x.dtype)),
+    ],
+)
+def test_what_gives_floats_of_narrow_whole_numbers_computes_in_floats(
+    function: Callable[[Any], Any], kind: str
+) -> None:
+    x = np.array([[100, 77, 3], [0, 127, 17]], kind)
+    found, expected = tg.compile(function)(x), function(x)
+    assert found.dtype == expected.dtype == np.float64
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("exponent", range(1, 9))
 def test_powers_of_whole_numbers_are_machine_code(exponent: int) -> None:
     for kind in ("i1", "u1", "i4", "i8"):
@@ -247,3 +297,36 @@ def test_arguments_of_all_kinds_keep_their_places() -> None:
         ((4.0,), {"argument0": 3.0, "x": 2.0}),
     ):
         assert quick(1.0, *rest, **some) == either(1.0, *rest, **some)
+
+
+def test_what_no_array_can_be_may_be_a_default() -> None:
+    w, x = tg.Parameter(np.array([1.0, 2.0])), np.array([0.5, -0.25])
+    settings = SimpleNamespace(scale=2.0)
+
+    def named(
+        x: Any, w: Any = w, act: Any = np.tanh, k: float = 2.0, *, parts: Any = ({"w": w},)
+    ) -> Any:
+        return act(x * w) * k + parts[0]["w"]
+
+    def ordered(x: Any, act: Any = np.exp, k: float = 2.0, /) -> Any:
+        return act(x) * k
+
+    for compiled in (tg.compile(named), tg.compile(functools.partial(named, w=w, act=np.tanh))):
+        for value in ([1.0, 2.0], [3.0, -4.0]):
+            w.value = value
+            np.testing.assert_allclose(compiled(x), np.tanh(x * value) * 2 + value, rtol=1e-12)
+        np.testing.assert_allclose(compiled(x, k=3), np.tanh(x * value) * 3 + value, rtol=1e-12)
+    np.testing.assert_allclose(tg.compile(ordered)(x), np.exp(x) * 2, rtol=1e-12)
+    with pytest.raises(TypeError, match="w is a Tensor: a compiled function takes arrays"):
+        compiled(x, w=w)
+    scaled = tg.compile(lambda x, settings=settings: x * settings.scale)
+    for settings.scale in (2.0, 3.0):
+        np.testing.assert_array_equal(scaled(x), x * settings.scale)
+
+
+def test_errors_of_pythons_own_name_tensors_and_parameters() -> None:
+    w = tg.Parameter(np.ones(2))
+    with pytest.raises(TypeError, match="for <<: 'Parameter' and 'Tensor'"):
+        tg.compile(lambda x: w << x)(np.ones(2))
+    with pytest.raises(AttributeError, match="'Tensor' object has no attribute 'sort'"):
+        tg.compile(lambda x: x.sort())(np.ones(2))

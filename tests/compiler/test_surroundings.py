@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import operator
 import random
 import sys
 import types
+import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -116,6 +118,40 @@ def test_an_attribute_of_a_class_may_change(on: Any, monkeypatch: pytest.MonkeyP
         scaled.of_table, lambda: monkeypatch.setitem(Scaled.table, "scale", 3.0)
     )
     np.testing.assert_array_equal(found, expected)
+
+
+class Again(Scaled):
+    """What it calls of the class above stands in code that it overrides itself."""
+
+    def of_class(self, x: Any) -> Any:
+        return super().of_class(x) + 1
+
+    @property
+    def twice(self) -> float:
+        return super().twice + 1
+
+
+class AndAgain(Again):
+    def of_class(self, x: Any) -> Any:
+        return super().of_class(x) * 10
+
+
+def test_what_super_reads_may_change_and_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    thing = AndAgain()
+    method = tg.compile(thing.of_class)
+    assert method(ONE) == 30
+    monkeypatch.setattr(Scaled, "shared", 4.0)
+    assert method(ONE) == 50
+    monkeypatch.setattr(Scaled, "of_class", lambda self, x: x * self.scale)
+    assert method(ONE) == 30
+    thing.scale = 5.0
+    assert method(ONE) == 60
+    monkeypatch.setattr(Again, "of_class", lambda self, x: x)
+    assert method(ONE) == 10
+    of_property = tg.compile(lambda x: x * thing.twice)
+    assert of_property(ONE) == 11
+    thing.scale = 3.0
+    assert of_property(ONE) == 7
 
 
 def test_a_method_may_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -434,6 +470,17 @@ def test_attributes_whose_names_are_computed_are_watched() -> None:
     assert f(1.0) == 3
     numbers.w1 = 9.0
     assert f(1.0) == 11
+
+
+def test_what_a_weak_reference_or_attrgetter_leads_to_is_watched() -> None:
+    inner = Scaled()
+    outer = types.SimpleNamespace(back=weakref.ref(inner), deep=types.SimpleNamespace(j=3.0))
+    of_reference = tg.compile(lambda x: x * outer.back().scale)
+    read = operator.attrgetter("deep.j")
+    of_path = tg.compile(lambda x: x * read(outer))
+    assert (of_reference(ONE), of_path(ONE)) == (2, 3)
+    inner.scale, outer.deep.j = 4.0, 5.0
+    assert (of_reference(ONE), of_path(ONE)) == (4, 5)
 
 
 def test_a_module_that_is_imported_inside_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,9 +45,11 @@ class Compiled:
         self._classes: list[type] = []  # that it was given, as by @classmethod
         self.function = self.__wrapped__ = function
         self._signature = inspect.signature(function)
-        kinds = {p.kind for p in self._signature.parameters.values()}
+        parameters = self._signature.parameters
+        self._own = {k for k, p in parameters.items() if not _may_be_given(p.default)}
+        kinds = {p.kind for p in parameters.values()}
         plain = kinds <= {inspect.Parameter.POSITIONAL_OR_KEYWORD}
-        self._plain = {name: name for name in self._signature.parameters} if plain else None
+        self._plain = {name: name for name in parameters} if plain else None
         self._known: dict[Any, Version] = {}
         self._last: Version | None = None
         self.__doc__ = function.__doc__
@@ -164,6 +166,7 @@ class Compiled:
         if plain is not None and len(arguments) == len(plain):  # in a tenth of the time
             return plain, dict(zip(plain, arguments, strict=True))
         bound = self._signature.bind(*arguments, **named)
+        own = self._own - bound.arguments.keys()
         bound.apply_defaults()
         found: dict[str, Any] = {}
 
@@ -174,6 +177,8 @@ class Compiled:
 
         structure: dict[str, Any] = {}
         for name, value in bound.arguments.items():
+            if name in own:
+                continue
             kind = self._signature.parameters[name].kind
             if kind is inspect.Parameter.VAR_POSITIONAL:
                 parts = enumerate(value)
@@ -188,6 +193,7 @@ class Compiled:
         """The function, of what `_bound` gave."""
         given = {k: mapped(lambda _, name: values[name], x, "") for k, x in structure.items()}
         bound = inspect.BoundArguments(self._signature, given)
+        bound.apply_defaults()
         return self.function(*bound.args, **bound.kwargs)
 
     def _traced(
@@ -267,6 +273,13 @@ def _free(name: str, taken: Container[str]) -> str:
         number += 1
         found = f"{name}_{number}"
     return found
+
+
+def _may_be_given(default: Any) -> bool:
+    """Whether a default is what could be an argument; others are the function's own, watched."""
+    parts: list[Any] = []
+    mapped(lambda _, x: parts.append(x), default, "")
+    return all(isinstance(x, (*STATIC, *WEAK, np.ndarray, list, tuple)) for x in parts)
 
 
 def _array(name: str, x: Any) -> Any:

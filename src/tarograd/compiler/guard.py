@@ -162,6 +162,10 @@ class TracedParameter(Refusing, Parameter):
     __slots__ = ()
 
 
+# So Python's own errors call them, such as that of `x % 2`.
+Traced.__name__, TracedParameter.__name__ = Tensor.__name__, Parameter.__name__
+
+
 def check_key(primitive: Primitive, inputs: tuple[Any, ...], attributes: Any) -> None:
     """An index array may reach no further than its axis, at any call."""
     dims = inputs[0].shape if primitive is shape.index else attributes["shape"]

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
 from inspect import getattr_static
+from operator import attrgetter
 from pathlib import Path
 from types import (
     BuiltinMethodType,
@@ -24,6 +25,7 @@ from types import (
     ModuleType,
 )
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -196,6 +198,10 @@ class Surroundings:
         elif isinstance(value, partial):
             inner = (value.func, *value.args, *value.keywords.values())
             self._queue.extend((f"{name}{i}", x) for i, x in enumerate(inner))
+        elif isinstance(value, ref):
+            self._queue.append((name, value()))
+        elif isinstance(value, attrgetter):
+            self._used.update(k for path in value.__reduce__()[1] for k in path.split("."))
         elif getattr_static(value, "__wrapped__", None):  # such as another compiled function
             self._queue.append((name, value.__wrapped__))
         else:
@@ -282,6 +288,10 @@ class Surroundings:
         plain |= {k for k, x in found.items() if isinstance(x, FunctionType | staticmethod)}
         if plain:
             self._places[-id(kind)] = Attributes(kind.__name__, kind, plain)
+        # What a class overrides is not among what is found, and `super()` calls it all the same.
+        for base in kind.__bases__ if "super" in self._used else ():
+            if not _library(base.__module__):
+                self._class(base, unnamed)
         for key in sorted(found):
             x = found[key]
             if isinstance(x, property | cached_property):
