@@ -15,7 +15,7 @@ from tarograd.checking.causes_exchange import operand, wrong_layout, wrong_tenso
 from tarograd.checking.causes_factor import averaged, scale, zero
 from tarograd.checking.causes_formula import by_rows, formula, multiplier, rounded
 from tarograd.checking.causes_mean import part_of_batch, through_mean, unneeded
-from tarograd.checking.causes_paths import paths
+from tarograd.checking.causes_paths import inner_matrix, paths
 from tarograd.checking.causes_region import hyperplane, overwrites, slices
 from tarograd.checking.causes_shrunk import gated, shrunk
 from tarograd.checking.causes_term import extra_or_missing, lost_coupling, other_use
@@ -49,6 +49,7 @@ RULES: tuple[Rule, ...] = (  # the surest and cheapest first
     wrong_tensor,
     slices,
     mask,
+    inner_matrix,
     coupling,
     coefficient,
     through_norm,
