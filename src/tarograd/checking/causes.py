@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from tarograd.checking.bench import Bench
+from tarograd.checking.bench import Bench, OutOfTime
 from tarograd.checking.case import Case, columns
 from tarograd.checking.causes_coupling import coefficient, through_norm
 from tarograd.checking.causes_exchange import operand, wrong_layout, wrong_tensor
@@ -84,11 +85,19 @@ def name_cause(case: Case, thorough: bool = True) -> Cause:
         thorough: make the experiments that take many forwards, too.
     """
     guess: Cause | None = None
+    why = "wrong in no way that is known here"
+    if not thorough:
+        why = "wrong as well, which may follow from the other cause: mend that one first"
     for rule in RULES:
         if rule in LONG and not thorough:
             continue
         try:
             found = rule(case)
+        except OutOfTime:
+            if time.monotonic() > case.bench.deadline:
+                raise
+            why = "no cause was found in the time that a search may take"
+            break
         except (ValueError, IndexError, TypeError, ArithmeticError, np.linalg.LinAlgError):
             continue  # an experiment at a point or shape that the subject can't take
         if found is not None and found.confidence >= CONFIRMED:
@@ -102,9 +111,6 @@ def name_cause(case: Case, thorough: bool = True) -> Cause:
     if guess is not None:
         why = f"no experiment confirms what it looks most like, {guess.name}: {guess.why}"
         return Cause("unclassified", case.leaf, why, guess.evidence, guess.fix, 0)
-    why = "wrong in no way that is known here"
-    if not thorough:
-        why = "wrong as well, which may follow from the other cause: mend that one first"
     return Cause("unclassified", case.leaf, why, seen(case), "", 0)
 
 
