@@ -19,6 +19,7 @@ from tarograd.checking.causes_mean import part_of_batch, through_mean, unneeded
 from tarograd.checking.causes_paths import inner_matrix, paths
 from tarograd.checking.causes_region import hyperplane, overwrites, slices
 from tarograd.checking.causes_shrunk import gated, shrunk
+from tarograd.checking.causes_steps import one_step, overwritten_steps
 from tarograd.checking.causes_term import extra_or_missing, lost_coupling, other_use
 from tarograd.checking.causes_value import (
     coupling,
@@ -35,7 +36,7 @@ from tarograd.checking.report import Cause
 from tarograd.checking.subject import Array
 
 Rule = Callable[[Case], Cause | None]
-RULES: tuple[Rule, ...] = (  # the surest and cheapest first
+FIRST: tuple[Rule, ...] = (  # the surest and cheapest first
     zero,
     unneeded,
     scale,
@@ -63,8 +64,11 @@ RULES: tuple[Rule, ...] = (  # the surest and cheapest first
     direction,
     untransposed,
     formula,
+)
+DEEP: tuple[Rule, ...] = (  # about one of several paths, and by many passes
     paths,
     accumulated,
+    overwritten_steps,
     vanishes,
     multiplier,
     gated,
@@ -84,11 +88,32 @@ def name_cause(case: Case, thorough: bool = True) -> Cause:
         case: what is wrong.
         thorough: make the experiments that take many forwards, too.
     """
+    first = _named(case, FIRST, thorough)
+    if first.name != "unclassified":
+        return first
+    inner = _at_one_step(case) if thorough else None
+    if inner is not None and inner.name != "unclassified":
+        return replace(inner, evidence=f"{inner.evidence}; with inputs of one step")
+    deep = _named(case, DEEP, thorough)
+    return first if deep.name == "unclassified" and first.fix else deep
+
+
+def _at_one_step(case: Case) -> Cause | None:
+    """The name where there is one step: many paths fewer, and as many passes fewer to look."""
+    try:
+        step = one_step(case)
+    except OutOfTime:  # the rules that are left will meet it again
+        return None
+    return None if step is None else _named(step, (*FIRST, *DEEP), True)
+
+
+def _named(case: Case, rules: tuple[Rule, ...], thorough: bool) -> Cause:
+    """The first rule whose experiment confirms it at this point."""
     guess: Cause | None = None
     why = "wrong in no way that is known here"
     if not thorough:
         why = "wrong as well, which may follow from the other cause: mend that one first"
-    for rule in RULES:
+    for rule in rules:
         if rule in LONG and not thorough:
             continue
         try:
