@@ -97,6 +97,16 @@ def test_a_number_beside_something_that_backward_does_not_write_is_a_setting() -
     assert set(report.leaves) == {"x", "w", "b"}
 
 
+def test_a_list_that_backward_uses_as_an_array_is_told_with_what_to_do() -> None:
+    class Transposing(Affine):
+        def backward(self, dout: Any) -> Any:
+            return dout @ self.W.T
+
+    report = tg.check_gradients(Transposing(W.tolist(), W[0]), X)
+    assert "'list' object has no attribute 'T'" in report.causes[0].why
+    assert report.causes[0].fix == "make an array of the list: self.W = np.array(W)"
+
+
 def test_an_input_may_be_a_list_of_arrays_and_so_may_its_gradient() -> None:
     class Product:
         def forward(self, xs: Any) -> Any:
