@@ -34,7 +34,7 @@ class Recurrent:
                 dz = dz * (1 - self.h[t + 1] ** 2)
             self.db = dz.sum(axis=0) + (0 if self.wrong == "overwritten" else self.db)
             self.dWx += self.x[:, t].T @ dz
-            self.dWh += self.h[t].T @ dz
+            self.dWh += self.h[t + (self.wrong == "next state")].T @ dz
             dx[:, t], dh = dz @ self.Wx.T, dz @ self.Wh.T
         return dx
 
@@ -52,6 +52,13 @@ def test_a_mistake_in_a_pass_through_steps(wrong: str, name: str, words: str) ->
     cause = tg.check_gradients(Recurrent(wrong), x).causes[0]
     assert (cause.name, cause.leaf) == (name, "b")
     assert words in cause.why
+
+
+def test_one_step_tells_nothing_of_a_weight_between_steps() -> None:
+    x = np.random.default_rng(1).normal(size=(3, 3, 2))
+    causes = tg.check_gradients(Recurrent("next state"), x).causes
+    assert [c.leaf for c in causes] == ["Wh"]
+    assert causes[0].name != "extra-term"
 
 
 class Cell:

@@ -25,7 +25,9 @@ def one_step(case: Case) -> Case | None:
     if len(lengths) != 1 or lengths == {1}:
         return None
     alone = case.at(with_length(case.bench, 1, lengths.pop(), 1))
-    return alone if alone is not None and np.any(alone.wrong) else None
+    if alone is None or not np.any(alone.n):  # a weight between steps has no part in one
+        return None
+    return alone if np.any(alone.wrong) else None
 
 
 def overwritten_steps(case: Case) -> Cause | None:
@@ -64,7 +66,10 @@ def _only_step(case: Case, x: str, v: str, values: Values) -> int | None:
     if there is None:
         return None
     through = there.bench.values[v]
-    shares = Case(there.bench, x, there.c).n.sum(axis=0)
+    back = Case(there.bench, x, there.c)
+    if np.any(back.wrong):  # what arrives is wrong, and not how it is added up
+        return None
+    shares = back.n.sum(axis=0)
     size = FITS * float(np.max(np.abs(shares), initial=0))
     whole, claimed = there.n @ through.T, there.a @ through.T
     if not size or np.any(np.abs(whole - shares.sum(axis=0)) > size * len(shares)):
