@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,48 @@ import numpy as np
 from tarograd.checking.subject import Array, Run, Subject, Values, flat, split
 
 MANY = 100_000  # elements: among more, equal ones are not looked for
+NAMING = 3.0  # seconds of passes, with which the causes of one check have to be found
+OVERHEAD = 1e-4  # seconds, that the check itself takes for each pass
 ULP = {2: 4.9e-4, 4: 6.0e-8, 8: 1.1e-16}  # the unit roundoff by the size of a float
 
 
 class OutOfTime(Exception):  # noqa: N818  # not an error: the budget that the user set is used up
-    """The budget of the check is used up."""
+    """The budget of the check is used up, or what of it a search may take."""
+
+
+@dataclass
+class Patience:
+    """How many passes the search for causes may still make, by what one of them takes.
+
+    A pass counts as the fastest of its kind: neither a busy machine nor the first call of what is
+    compiled changes how far a search comes.
+
+    Attributes:
+        left: seconds of passes.
+        spent: seconds of the passes that were made.
+        most: with so many spent the search ends.
+    """
+
+    left: float = NAMING
+    spent: float = 0.0
+    most: float = float("inf")
+    fastest: dict[str, float] = field(default_factory=dict)
+
+    def charge(self, kind: str, seconds: float) -> None:
+        """One more pass of that kind was made, and took so long."""
+        self.fastest[kind] = min(seconds, self.fastest.get(kind, seconds))
+        self.spent += self.fastest[kind] + OVERHEAD
+
+    @contextmanager
+    def share(self, part: float) -> Iterator[None]:
+        """Spend at most that part of what is left; beyond it a pass raises OutOfTime."""
+        started = self.spent
+        self.most = started + part * self.left
+        try:
+            yield
+        finally:
+            self.left -= self.spent - started
+            self.most = float("inf")
 
 
 class Bench:
@@ -29,6 +67,7 @@ class Bench:
         seed: of upstream gradients and directions.
         deadline: when to stop, in seconds of `time.monotonic`.
         draw: which random numbers the subject draws.
+        patience: shared by all points at which causes are looked for.
     """
 
     def __init__(
@@ -38,12 +77,14 @@ class Bench:
         seed: int = 0,
         deadline: float = float("inf"),
         draw: int = 0,
+        patience: Patience | None = None,
     ) -> None:
         self.subject, self.draw, self.deadline, self.seed = subject, draw, deadline, seed
         self.values = dict(subject.values if values is None else values)
         self.leaves = tuple(n for n in subject.leaves if self.values[n].size)
         self.random = np.random.default_rng(seed)
         self.forwards = 0
+        self.patience = Patience() if patience is None else patience
         self.stateless = False
         self.rows: tuple[str, ...] | None = None  # the inputs with one row for each sample
         self._run: Run | None = None
@@ -57,30 +98,34 @@ class Bench:
     def at(self, values: Values, draw: int | None = None) -> Bench:
         """The same subject at another point, with fresh directions."""
         draw = self.draw if draw is None else draw
-        other = Bench(self.subject, values, self.seed + 1, self.deadline, draw)
+        other = Bench(self.subject, values, self.seed + 1, self.deadline, draw, self.patience)
         other.ulp = max(other.ulp, self.ulp)
         other.stateless, other.rows = self.stateless, self.rows
         return other
 
-    def _count(self) -> None:
-        """One more forward pass, if there is time for it."""
-        if time.monotonic() > self.deadline:
+    @contextmanager
+    def _counted(self, kind: str) -> Iterator[None]:
+        """One more pass, if there is time for it."""
+        patience, started = self.patience, time.monotonic()
+        if started > self.deadline or patience.spent > patience.most:
             raise OutOfTime
         self.forwards += 1
+        yield
+        patience.charge(kind, time.monotonic() - started)
 
     def _outputs(self, values: Values) -> tuple[Array, ...]:
-        self._count()
-        if self._run is None or not self.stateless:
-            self._run = self.subject.fresh(values, self.draw)
-        given = {k: np.array(v) for k, v in values.items()}
-        return tuple(np.array(y) for y in self._run.forward(given))
+        with self._counted("forward"):
+            if self._run is None or not self.stateless:
+                self._run = self.subject.fresh(values, self.draw)
+            given = {k: np.array(v) for k, v in values.items()}
+            return tuple(np.array(y) for y in self._run.forward(given))
 
     def evaluate(self, values: Values) -> Array:
         """All outputs at a point as one vector; NaN where forward cannot be computed."""
         try:
             if self._frozen:
-                self._count()
-                y = flat(self._frozen(values))
+                with self._counted("frozen"):
+                    y = flat(self._frozen(values))
             else:
                 y = flat(self._outputs(values))
         except OutOfTime:
@@ -93,11 +138,10 @@ class Bench:
         """What a fresh use claims under the upstream gradient `c`, as it gives it."""
         values = self.values if values is None else values
         given = {k: np.array(v) for k, v in values.items()}
-        with np.errstate(all="ignore"):
+        with self._counted("backward"), np.errstate(all="ignore"):
             if self._run is None or not self.stateless:
                 self._run = self.subject.fresh(values, self.draw)
             run = self._run
-            self._count()
             outputs = run.forward(given)
             return run.backward(split(c, tuple(map(np.asarray, outputs))))
 

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from tarograd.checking.bench import Bench
-from tarograd.checking.points import elsewhere, nudged, runs
+from tarograd.checking.points import elsewhere, nudged, runs, with_length
 from tarograd.checking.projection import moved, slopes
 from tarograd.checking.subject import Array, Values, rms
 
@@ -15,6 +15,8 @@ FIRST = 0.5  # of the size of the leaf: far enough for the smallest gradients
 MATRIX = 2_000_000  # elements of a Jacobian that is kept
 ENOUGH = 1e-9  # relative error of a slope, with which explanations are compared to 1e-6
 COARSE = 1e-4  # the step of a derivative that only has to rule out
+PASSES = 12  # forward passes for the derivative by one element
+SLOW = 1.0  # seconds
 OUTPUTS = 600  # up to so many backward passes are made to know the claimed Jacobian
 
 
@@ -189,6 +191,32 @@ class Case:
         found, _, _ = columns(bench, self.leaf, np.arange(x.size), self.c, ENOUGH)
         vector = self.c @ found if found.shape[0] == bench.y.size else found
         return self.fits(np.asarray(vector).reshape(x.shape))
+
+
+def quicker(case: Case) -> Case:
+    """The case with shorter inputs, where passes are so slow that few experiments could be made.
+
+    Every axis of the outputs keeps two places: what overwrites or is shifted shows there.
+    """
+    small = case.bench
+    for axis in reversed(range(max((v.ndim for v in small.values.values()), default=0))):
+        inputs = [small.values[n] for n in small.subject.inputs]
+        for old in dict.fromkeys(x.shape[axis] for x in inputs if x.ndim > axis):
+            for size in (n for n in (2, 3, 4, old // 2) if _slow(small, case.leaf) and n < old):
+                other = runs(small, with_length(small, axis, old, size))
+                shapes = [y.shape for y in other.outputs] if other is not None else []
+                if other is not None and all(n > 1 for shape in shapes for n in shape):
+                    small = other
+                    break
+    other_case = case if small is case.bench else Case(small, case.leaf)
+    return other_case if np.any(other_case.wrong) else case
+
+
+def _slow(bench: Bench, leaf: str) -> bool:
+    """Whether both Jacobians at three points take longer than a search should."""
+    passes = {n: bench.patience.fastest.get(n, 0.0) for n in ("forward", "backward")}
+    numeric = PASSES * bench.values[leaf].size * passes["forward"]
+    return 3 * (numeric + bench.y.size * passes["backward"]) > SLOW
 
 
 def runs_forward(bench: Bench, values: Values) -> Bench | None:

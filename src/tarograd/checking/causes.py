@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from tarograd.checking.bench import Bench
+from tarograd.checking.bench import Bench, OutOfTime
 from tarograd.checking.case import Case, columns
 from tarograd.checking.causes_coupling import coefficient, through_norm
 from tarograd.checking.causes_exchange import operand, wrong_layout, wrong_tensor
 from tarograd.checking.causes_factor import averaged, scale, zero
 from tarograd.checking.causes_formula import by_rows, formula, multiplier, rounded
 from tarograd.checking.causes_mean import part_of_batch, through_mean, unneeded
-from tarograd.checking.causes_paths import paths
+from tarograd.checking.causes_paths import inner_matrix, paths
 from tarograd.checking.causes_region import hyperplane, overwrites, slices
 from tarograd.checking.causes_shrunk import gated, shrunk
+from tarograd.checking.causes_steps import one_step, overwritten_steps
 from tarograd.checking.causes_term import extra_or_missing, lost_coupling, other_use
 from tarograd.checking.causes_value import (
     coupling,
@@ -34,7 +36,7 @@ from tarograd.checking.report import Cause
 from tarograd.checking.subject import Array
 
 Rule = Callable[[Case], Cause | None]
-RULES: tuple[Rule, ...] = (  # the surest and cheapest first
+FIRST: tuple[Rule, ...] = (  # the surest and cheapest first
     zero,
     unneeded,
     scale,
@@ -49,6 +51,7 @@ RULES: tuple[Rule, ...] = (  # the surest and cheapest first
     wrong_tensor,
     slices,
     mask,
+    inner_matrix,
     coupling,
     coefficient,
     through_norm,
@@ -61,8 +64,11 @@ RULES: tuple[Rule, ...] = (  # the surest and cheapest first
     direction,
     untransposed,
     formula,
+)
+DEEP: tuple[Rule, ...] = (  # about one of several paths, and by many passes
     paths,
     accumulated,
+    overwritten_steps,
     vanishes,
     multiplier,
     gated,
@@ -82,12 +88,41 @@ def name_cause(case: Case, thorough: bool = True) -> Cause:
         case: what is wrong.
         thorough: make the experiments that take many forwards, too.
     """
+    first = _named(case, FIRST, thorough)
+    if first.name != "unclassified":
+        return first
+    inner = _at_one_step(case) if thorough else None
+    if inner is not None and inner.name != "unclassified":
+        return replace(inner, evidence=f"{inner.evidence}; with inputs of one step")
+    deep = _named(case, DEEP, thorough)
+    return first if deep.name == "unclassified" and first.fix else deep
+
+
+def _at_one_step(case: Case) -> Cause | None:
+    """The name where there is one step: many paths fewer, and as many passes fewer to look."""
+    try:
+        step = one_step(case)
+    except OutOfTime:  # the rules that are left will meet it again
+        return None
+    return None if step is None else _named(step, (*FIRST, *DEEP), True)
+
+
+def _named(case: Case, rules: tuple[Rule, ...], thorough: bool) -> Cause:
+    """The first rule whose experiment confirms it at this point."""
     guess: Cause | None = None
-    for rule in RULES:
+    why = "wrong in no way that is known here"
+    if not thorough:
+        why = "wrong as well, which may follow from the other cause: mend that one first"
+    for rule in rules:
         if rule in LONG and not thorough:
             continue
         try:
             found = rule(case)
+        except OutOfTime:
+            if time.monotonic() > case.bench.deadline:
+                raise
+            why = "no cause was found in the time that a search may take"
+            break
         except (ValueError, IndexError, TypeError, ArithmeticError, np.linalg.LinAlgError):
             continue  # an experiment at a point or shape that the subject can't take
         if found is not None and found.confidence >= CONFIRMED:
@@ -101,9 +136,6 @@ def name_cause(case: Case, thorough: bool = True) -> Cause:
     if guess is not None:
         why = f"no experiment confirms what it looks most like, {guess.name}: {guess.why}"
         return Cause("unclassified", case.leaf, why, guess.evidence, guess.fix, 0)
-    why = "wrong in no way that is known here"
-    if not thorough:
-        why = "wrong as well, which may follow from the other cause: mend that one first"
     return Cause("unclassified", case.leaf, why, seen(case), "", 0)
 
 

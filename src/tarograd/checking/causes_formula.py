@@ -69,7 +69,10 @@ def _wrong_derivative(case: Case, what: str) -> Cause:
 
 def by_rows(case: Case) -> Cause | None:
     """A wrong factor for each output, of which no more is known."""
-    if not case.others or not all(_proportional(o, True) for o in (case, *case.others)):
+    cases = (case, *case.others)
+    if not case.others or not (
+        all(_proportional(o, True) for o in cases) or all(map(_proportional_where_wrong, cases))
+    ):
         return None
     return Cause(
         "formula",
@@ -135,6 +138,24 @@ def _proportional(case: Case, rows: bool) -> bool:
     if rows and np.max(np.count_nonzero(np.abs(n) > tolerance, axis=1), initial=0) < 2:
         return False  # one number is proportional to any other
     return bool(np.all(np.abs(a - k[:, None] * n) <= 10 * tolerance))
+
+
+def _proportional_where_wrong(case: Case) -> bool:
+    """Whether the wrong entries of each output have one ratio, and other outputs another."""
+    given = matrices(case)
+    if given is None:
+        return False
+    ratios, tolerance = [], given[2]
+    for claimed, numeric in zip(*given[:2], strict=True):
+        wrong = np.abs(claimed - numeric) > 10 * tolerance
+        if np.count_nonzero(wrong) < 2:
+            continue
+        top, bottom = claimed[wrong], numeric[wrong]
+        k = float(top @ bottom) / float(bottom @ bottom) if np.any(bottom) else 0.0
+        if not k or np.any(np.abs(top - k * bottom) > 10 * tolerance):
+            return False
+        ratios.append(k)
+    return len(ratios) > 1 and float(np.ptp(ratios)) > 1e-3 * float(np.max(np.abs(ratios)))
 
 
 def _by_output(case: Case) -> bool:

@@ -78,6 +78,43 @@ def _named(case: Case, key: tuple[str, str], k: float, points: int) -> Cause:
     return Cause("scale", case.leaf, why, seen.format(said), fix, 0.85)
 
 
+def inner_matrix(case: Case) -> Cause | None:
+    """Forward makes a square matrix, such as that of attention, and backward does not turn it.
+
+    Where an input's gradient is S @ p, with another input p of more columns than rows, S follows
+    from the two; the claim is S.T @ p.
+    """
+    others = [n for n in case.bench.leaves if n != case.leaf]
+    alike = [n for n in others if case.bench.values[n].shape == case.x.shape]
+    if case.x.ndim < 2 or not alike or case.leaf not in case.bench.subject.inputs:
+        return None
+    points = _points(case)
+    for name in alike:
+        if len(points) == POINTS and all(_is_turned(o, name) for o in points):
+            return Cause(
+                "transposed",
+                case.leaf,
+                f"the square matrix that is multiplied with {name} is not transposed, or once too "
+                "often",
+                f"the numeric gradient is S @ {name} and the claim S.T @ {name}, at {POINTS} "
+                "random points",
+                "use the other one of S and S.T",
+                0.9,
+            )
+    return None
+
+
+def _is_turned(case: Case, name: str) -> bool:
+    """Whether the numeric gradient is S @ p and the claimed one S.T @ p."""
+    p = case.bench.values[name]
+    rows, length = p.shape[-2:]
+    if p.shape != case.x.shape or rows < 2 or length <= rows or p.size != rows * length:
+        return False
+    p, n, a = (m.reshape(rows, length) for m in (p, case.n, case.a))
+    s = np.linalg.lstsq(p.T, n.T, rcond=None)[0].T
+    return bool(np.any(n)) and _same(s @ p, n, n) and _same(s.T @ p, a, n) and not _same(a, n, n)
+
+
 def _points(case: Case) -> list[Case]:
     """The leaf at random points with few rows."""
     found: list[Case] = []

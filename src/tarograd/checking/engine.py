@@ -129,7 +129,9 @@ class Check:
                 break
         of_shape = isinstance(error, ValueError | IndexError) or "shape" in str(error)
         kind = "shape" if of_shape else "unclassified"
-        self.report.causes = [*self.probes.causes, cause or Cause(kind, "", why, "", "", 0.5)]
+        of_list = isinstance(error, AttributeError) and "'list' object" in str(error)
+        fix = "make an array of the list: self.W = np.array(W)" if of_list else ""
+        self.report.causes = [*self.probes.causes, cause or Cause(kind, "", why, "", fix, 0.5)]
         self.report.verdict = WRONG
 
     def _shapes(self) -> None:

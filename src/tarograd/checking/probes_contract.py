@@ -92,13 +92,16 @@ class ContractProbes:
         self._mutations(run, given, "backward")
         for name, raw in self.raw.items():
             kind = None if raw is None else np.asarray(raw).dtype.kind
-            if kind not in (None, "f"):
+            if kind not in (None, "f", "O"):
+                imaginary = kind == "c"
+                lost = "its imaginary part is lost" if imaginary else "fractions are cut off"
+                buffer = "make the buffer a float one: np.zeros(x.shape, dtype=float)"
                 self.found(
                     "downcast",
                     name,
-                    f"the gradient has the dtype {np.asarray(raw).dtype}: fractions are cut off",
+                    f"the gradient has the dtype {np.asarray(raw).dtype}: {lost}",
                     evidence=f"dtype of the gradient of {name}; {name} itself is a float array",
-                    fix="make the buffer a float one: np.zeros(x.shape, dtype=float)",
+                    fix="take the real part: np.real(…)" if imaginary else buffer,
                 )
         self._shared_memory()
 

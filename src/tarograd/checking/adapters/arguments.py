@@ -5,12 +5,24 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from tarograd.checking.subject import Array, Values
+
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def required(call: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters that a callable cannot do without; none that can be known for a built-in."""
+    try:
+        given = inspect.signature(call).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p for p in given if p.default is p.empty and p.kind not in VARIADIC]
 
 
 def parameters_of(call: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -30,6 +42,36 @@ def needed(call: Callable[..., Any]) -> int:
     return len([p for p in parameters_of(call) if p.default is p.empty])
 
 
+def as_outputs(returned: Sequence[Any], name: str) -> tuple[Array, ...]:
+    """What forward returned, as arrays of real numbers.
+
+    Raises:
+        TypeError: if it is something else.
+    """
+    arrays = []
+    for y in returned:
+        array = as_numbers(y)
+        if array is None or array.dtype.kind not in "fiub":
+            kind = type(y).__name__ if array is None else array.dtype
+            raise TypeError(
+                f"{name}: forward returns {kind}: return an array of real numbers, or several as "
+                "a tuple"
+            )
+        arrays.append(array)
+    return tuple(arrays)
+
+
+def as_numbers(x: Any) -> Array | None:
+    """An array of numbers; None for what is none, such as lists of different lengths."""
+    try:
+        array = np.asarray(x)
+    except ValueError:
+        return None
+    if array.dtype != object:
+        return array
+    return array.astype(float) if all(isinstance(i, Real) for i in array.flat) else None
+
+
 class Arguments:
     """What forward is called with.
 
@@ -41,7 +83,7 @@ class Arguments:
         numbers: whether a Python number with a fraction is differentiated, or a setting as well.
 
     Raises:
-        TypeError: for complex numbers.
+        TypeError: for complex numbers, and for a forward that takes arguments by name only.
 
     Example:
         >>> given = Arguments(lambda x, train: x, [np.ones(2, np.float32), True], np.float64)
@@ -58,13 +100,20 @@ class Arguments:
         dtype: DTypeLike,
         numbers: bool = True,
     ) -> None:
+        by_name = [p.name for p in required(call) if p.kind is p.KEYWORD_ONLY]
+        if by_name:
+            raise TypeError(
+                f"forward takes {', '.join(by_name)} by name only, and the check hands on its "
+                "arguments by position: leave the * out"
+            )
         names = [p.name for p in parameters_of(call)][: len(inputs)]
         names += [f"x{i}" for i in range(len(names), len(inputs))]
+        self.listed = [n for n, x in zip(names, inputs, strict=True) if isinstance(x, list)]
         self.values: dict[str, Array] = {}
         self._order: list[tuple[str, Any]] = []
         for name, x in zip(names, inputs, strict=True):
             setting = is_setting(x) or (type(x) is float and not numbers)
-            array = None if setting else np.array(x)
+            array = None if setting else self._array(name, x)
             if array is not None and array.dtype.kind == "c":
                 raise TypeError(
                     f"{name} is complex: check a function of its two parts, "
@@ -75,6 +124,18 @@ class Arguments:
                 continue
             self.values[name] = array.astype(dtype) if array.dtype.kind == "f" else array
             self._order.append((name, None))
+
+    def _array(self, name: str, x: Any) -> Array:
+        """A copy as an array, of floats where it is one of Python's numbers."""
+        try:
+            array = np.array(x)
+        except ValueError:
+            raise ValueError(
+                f"{name} is a list of different shapes, which is no array: let forward take them "
+                "one by one, as arguments of their own"
+            ) from None
+        numbers = as_numbers(array)
+        return array if numbers is None else numbers
 
     @property
     def floats(self) -> list[str]:

@@ -95,8 +95,23 @@ def parts(root: Any) -> Iterator[Any]:
 
 
 def is_array(x: Any) -> bool:
-    """Whether it is a float array."""
-    return isinstance(x, np.ndarray) and x.dtype.kind == "f"
+    """Whether it is a float array, or one of Python's numbers."""
+    if not isinstance(x, np.ndarray):
+        return False
+    return x.dtype.kind == "f" or (x.dtype == object and _of_floats(x.tolist()))
+
+
+def _of_floats(x: Any) -> bool:
+    """Whether there are numbers in nested lists, not all of them whole, and nothing else."""
+    leaves, level = [], [x]
+    while level:
+        inner = level.pop()
+        if isinstance(inner, list | tuple):
+            level += inner
+        else:
+            leaves.append(inner)
+    numbers = all(isinstance(i, int | float | np.integer | np.floating) for i in leaves)
+    return numbers and any(isinstance(i, float | np.floating) for i in leaves)
 
 
 def arrays(root: Any) -> dict[Path, Array]:
@@ -117,6 +132,42 @@ def arrays(root: Any) -> dict[Path, Array]:
                     following.append(((*path, step), inner))
         level = following
     return found
+
+
+def loose(root: Any) -> dict[Path, Any]:
+    """The floats and the lists of floats in an object, by their paths: they may be parameters."""
+    found: dict[Path, Any] = {}
+    seen: set[int] = set()
+    level: list[tuple[Path, Any]] = [((), root)]
+    for _ in range(DEPTH):
+        following: list[tuple[Path, Any]] = []
+        for path, x in level:
+            for step, inner in fields(x):
+                number = isinstance(inner, float | list | tuple) and _of_floats(inner)
+                if number and not isinstance(x, tuple):  # nothing can be put into a tuple
+                    found[(*path, step)] = inner
+                elif not number and id(inner) not in seen:
+                    seen.add(id(inner))
+                    following.append(((*path, step), inner))
+        level = following
+    return found
+
+
+def shape(x: Any) -> tuple[int, ...] | None:
+    """The shape of an array, a number or nested lists of numbers; None if it has none."""
+    try:
+        array = np.asarray(x)
+    except ValueError:  # lists of different lengths
+        return None
+    return array.shape if array.dtype.kind in "fiuO" else None
+
+
+def like(x: Any, value: Array) -> Any:
+    """The value as what `x` is: an array, a list, a tuple or a number."""
+    if isinstance(x, list | tuple):
+        parts = [like(a, b) for a, b in zip(x, value, strict=True)]
+        return parts if isinstance(x, list) else tuple(parts)
+    return float(value) if isinstance(x, float) else np.array(value)
 
 
 def name_of(path: Path) -> str:
@@ -142,7 +193,7 @@ def places(before: Iterable[Path], after: Any) -> Iterator[Place]:
     for path in before:
         for gradient in candidates(path):
             found = get(after, gradient)
-            if isinstance(found, np.ndarray | np.generic | float | int):
+            if isinstance(found, np.ndarray | np.generic | float | int) or _of_floats(found):
                 yield Place(name_of(path), path, gradient)
                 break
 

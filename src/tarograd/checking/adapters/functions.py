@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tarograd.checking.adapters.arguments import Arguments, needed, parameters_of
+from tarograd.checking.adapters.arguments import Arguments, as_outputs, needed, parameters_of
 from tarograd.checking.randomness import Fields, Randomness, objects, reachable, same_state
 from tarograd.checking.subject import Array, Values
 
@@ -100,9 +100,8 @@ class FunctionRun:
             self.randomness.rewind()
         self.values, self.given = values, self.subject.arguments.filled(values)
         y = self.subject.f(*self.given)
-        self.outputs = (
-            tuple(map(np.asarray, y)) if isinstance(y, tuple | list) else (np.asarray(y),)
-        )
+        several = isinstance(y, tuple | list)
+        self.outputs = as_outputs(y if several else (y,), self.subject.name)
         return self.outputs
 
     def backward(self, upstream: tuple[Array, ...]) -> dict[str, Any]:

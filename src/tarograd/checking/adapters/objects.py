@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tarograd.checking.adapters import discovery
-from tarograd.checking.adapters.arguments import Arguments
+from tarograd.checking.adapters.arguments import Arguments, as_outputs
 from tarograd.checking.adapters.styles import Style
 from tarograd.checking.randomness import Randomness, reachable, same_state
 from tarograd.checking.subject import Array, Values
@@ -48,6 +48,7 @@ class ObjectSubject:
         self._generators = reachable(layer)
         self._randomness = Randomness(self._generators)
         self._held = discovery.arrays(layer)
+        self._loose = discovery.loose(layer)
         self.draws = True
         self._places: dict[str, discovery.Place] = {}
         self._returned: dict[str, Any] = {}
@@ -72,6 +73,7 @@ class ObjectSubject:
                     raise
                 break
             held = {p: np.array(a) for p, a in discovery.arrays(run.layer).items()}
+            loose = copy.deepcopy(discovery.loose(run.layer))
             self._used = [p for p, a in run.arrays.items() if discovery.get(run.layer, p) is a]
             try:
                 returned = run.call_backward(tuple(np.ones_like(y) for y in outputs))
@@ -84,6 +86,11 @@ class ObjectSubject:
                 path: array.shape
                 for path, array in discovery.arrays(run.layer).items()
                 if path not in held or not np.array_equal(array, held[path], equal_nan=True)
+            }
+            self._written |= {
+                path: shape
+                for path, x in discovery.loose(run.layer).items()
+                if loose.get(path) != x and (shape := discovery.shape(x)) is not None
             }
             return run, returned
         return run, error
@@ -110,10 +117,11 @@ class ObjectSubject:
             self._returned = dict.fromkeys(self.arguments.floats)
         kept = {p: a for p, a in run.arrays.items() if discovery.get(run.layer, p) is a}
         found = list(discovery.by_hand(params)) or list(discovery.places(self._used, run.layer))
+        found += [] if params else self._beside_loose(run.layer)
         found = [replace(p, name=self._beside_inputs(p.name)) for p in found]
         for place in found:
             array = discovery.get(run.layer, place.parameter)
-            if not discovery.is_array(array):
+            if not discovery.is_array(array) and place.parameter not in self._loose:
                 raise ValueError(f"params: {self.name} has no float array {place.name!r}")
             if discovery.get(run.layer, place.gradient) is None and not failed:
                 gradient = discovery.spelled(place.gradient)
@@ -122,11 +130,26 @@ class ObjectSubject:
             self.values[place.name] = np.array(self._held.get(place.parameter, array), self.dtype)
         known = {path for place in found for path in (place.parameter, place.gradient)}
         rest = [p for p in self._used if p not in known]
-        self._match_returned(returned, run.layer, rest)
+        lists = [p for p, x in self._loose.items() if isinstance(x, list) and p not in known]
+        by_place = not rest and isinstance(returned, list | tuple)
+        if isinstance(returned, Mapping) or (
+            by_place and len(returned) == len(self.arguments.floats) + len(lists)
+        ):
+            rest += lists
+        whole = self._is_whole(returned)
+        self._match_returned(np.array(returned) if whole else returned, run.layer, rest)
         self.leaves = tuple(dict.fromkeys([*self._returned, *self._places]))
         if not self.leaves:
             raise ValueError(self._nothing_found(returned, kept))
         self._note_the_rest(kept)
+
+    def _beside_loose(self, layer: Any) -> list[discovery.Place]:
+        """Floats and lists of floats beside which backward writes a gradient of their shape."""
+        return [
+            place
+            for place in discovery.places(self._loose, layer)
+            if self._written.get(place.gradient) == discovery.shape(self._loose[place.parameter])
+        ]
 
     def _beside_inputs(self, name: str) -> str:
         """The name of a parameter, which an argument of forward may have as well."""
@@ -198,10 +221,18 @@ class ObjectSubject:
             if returned is not None or held:
                 self._returned[floats[0]] = None if returned is not None else ("field", held[0])
 
+    def _is_whole(self, returned: Any) -> bool:
+        """Whether a list is the gradient of the one input, in its shape, and no list of several."""
+        floats = self.arguments.floats
+        if not isinstance(returned, list | tuple) or len(floats) != 1 or not returned:
+            return False
+        whole = discovery.shape(returned) == self.values[floats[0]].shape
+        return whole and discovery.shape(returned[0]) != self.values[floats[0]].shape
+
     def _claim(self, name: str, key: Any, rest: list[discovery.Path]) -> None:
         if name not in self.inputs and name not in self._places:
             path = next(p for p in rest if self._beside_inputs(discovery.name_of(p)) == name)
-            self.values[name] = np.array(self._held[path], self.dtype)
+            self.values[name] = np.array(self._held.get(path, self._loose.get(path)), self.dtype)
             self._places[name] = discovery.Place(name, path, ())
         if name in self.inputs and self.values[name].dtype.kind != "f":
             return
@@ -252,14 +283,28 @@ class ObjectRun:
                 if ours is not None and here is ours and ours.shape == values[name].shape:
                     ours[...] = values[name]
                 else:
-                    discovery.put(self.layer, place.parameter, np.array(values[name]))
+                    kind = self.subject._loose.get(place.parameter)
+                    discovery.put(self.layer, place.parameter, discovery.like(kind, values[name]))
         if self.subject.draws:
             self.randomness.rewind()
         self.given = self.subject.arguments.filled(values)
-        self.returned = self.subject.style.forward(self.layer, self.given)
+        self.returned = self._called()
         if self.returned is None:
             raise TypeError(f"{self.subject.name}: forward returns None: return what it computes")
-        return tuple(map(np.asarray, self.subject.style.outputs(self.returned)))
+        return as_outputs(self.subject.style.outputs(self.returned), self.subject.name)
+
+    def _called(self) -> Any:
+        """What forward returns; it may not get along with an array in place of a list."""
+        try:
+            return self.subject.style.forward(self.layer, self.given)
+        except AttributeError as error:
+            if "numpy.ndarray" not in str(error) or not self.subject.arguments.listed:
+                raise
+            names = ", ".join(self.subject.arguments.listed)
+            raise TypeError(
+                f"{self.subject.name}: forward takes {names} as a list, and is checked with an "
+                f"array in its place: {error}"
+            ) from error
 
     def call_backward(self, upstream: tuple[Array, ...]) -> Any:
         """What backward returns; gradients that are meant to add up start from zero."""
@@ -272,7 +317,10 @@ class ObjectRun:
                 old = discovery.get(self.layer, place.gradient)
                 if isinstance(old, np.ndarray):
                     discovery.put(self.layer, place.gradient, np.zeros_like(old))
-        return self.subject.style.backward(self.layer, self.given, self.returned, upstream)
+        returned = self.subject.style.backward(self.layer, self.given, self.returned, upstream)
+        if isinstance(returned, tuple | list) and any(isinstance(g, Mapping) for g in returned):
+            return named(returned, self.subject.arguments.floats)
+        return returned
 
     def backward(self, upstream: tuple[Array, ...]) -> dict[str, Any]:
         """The gradients of all leaves, as the object gives them."""
@@ -296,6 +344,15 @@ class ObjectRun:
     def advance_generators(self) -> None:
         """Let the next draws be others."""
         self.randomness.advance()
+
+
+def named(returned: Sequence[Any], floats: Sequence[str]) -> dict[str, Any]:
+    """What backward returned as `dx, {"W": dW}`, all by name."""
+    plain = [g for g in returned if not isinstance(g, Mapping)]
+    by_name: dict[str, Any] = dict(zip(floats, plain, strict=False))
+    for gradients in returned:
+        by_name |= gradients if isinstance(gradients, Mapping) else {}
+    return by_name
 
 
 def duplicate(layer: Any, memo: dict[int, Any]) -> Any:

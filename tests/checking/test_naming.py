@@ -1,0 +1,93 @@
+"""Names of mistakes that lie inside: in a matrix that forward makes, in a slow loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tarograd as tg
+import tarograd.checking.case as laid_open
+from tarograd.checking.api import adapt
+from tarograd.checking.bench import Bench
+from tarograd.checking.causes import name_cause
+
+RANDOM = np.random.default_rng(3)
+
+
+class Attention:
+    def __init__(self, wrong: str = "") -> None:
+        self.wrong = wrong
+
+    def forward(self, q: Any, k: Any, v: Any) -> Any:
+        z = q @ np.swapaxes(k, -1, -2)
+        e = np.exp(z - z.max(axis=-1, keepdims=True))
+        self.saved = q, k, v, e / e.sum(axis=-1, keepdims=True)
+        return self.saved[3] @ v
+
+    def backward(self, dout: Any) -> Any:
+        q, k, v, p = self.saved
+        dp = dout @ np.swapaxes(v, -1, -2)
+        ds = p * (dp - (dp * p).sum(axis=-1, keepdims=True))
+        turned = np.swapaxes(ds, -1, -2)
+        dq = (turned if self.wrong == "q" else ds) @ k
+        dk = (ds if self.wrong == "k" else turned) @ q
+        return dq, dk, np.swapaxes(p, -1, -2) @ dout
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (2, 4, 3)])
+def test_a_matrix_made_in_forward_that_is_not_transposed(shape: tuple[int, ...]) -> None:
+    inputs = [RANDOM.normal(size=shape) for _ in range(3)]
+    assert tg.check_gradients(Attention(), *inputs).verdict == "right"
+    for leaf in ("q", "k"):
+        causes = tg.check_gradients(Attention(leaf), *inputs).causes
+        assert [(c.name, c.leaf) for c in causes] == [("transposed", leaf)]
+
+
+class LoopedConvolution:
+    """One channel; backward overwrites where windows overlap."""
+
+    def __init__(self) -> None:
+        self.W = RANDOM.normal(size=(3, 3))
+
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        rows, columns = x.shape[1] - 2, x.shape[2] - 2
+        windows = [x[:, i : i + 3, j : j + 3] for i in range(rows) for j in range(columns)]
+        y = np.array([(w * self.W).sum(axis=(1, 2)) for w in windows])
+        return y.T.reshape(-1, rows, columns)
+
+    def backward(self, dout: Any) -> Any:
+        dx = np.zeros_like(self.x)
+        for i, j in np.ndindex(*dout.shape[1:]):
+            dx[:, i : i + 3, j : j + 3] = dout[:, i, j, None, None] * self.W
+        return dx
+
+
+def test_a_slow_pass_is_looked_into_at_a_smaller_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, x = LoopedConvolution(), RANDOM.normal(size=(3, 6, 7))
+    usual = tg.check_gradients(layer, x)
+    monkeypatch.setattr(laid_open, "SLOW", 0.0)
+    quick = tg.check_gradients(layer, x)
+    for report in (usual, quick):
+        assert (report.causes[0].name, report.causes[0].leaf) == ("overwrites", "x")
+    case = laid_open.Case(Bench(adapt(layer, (x,))), "x")
+    small = laid_open.quicker(case)
+    assert small.x.size < 0.3 * x.size
+    assert min(small.bench.outputs[0].shape) > 1
+
+
+def test_a_search_for_the_cause_ends_with_its_passes() -> None:
+    case = laid_open.Case(Bench(adapt(LoopedConvolution(), (RANDOM.normal(size=(3, 6, 7)),))), "x")
+    patience = case.bench.patience
+    patience.charge("forward", 2.0)
+    patience.charge("forward", 50.0)  # such as on a machine that is busy just then
+    spent = patience.spent
+    patience.left = 0.01
+    with patience.share(0.5):
+        cause = name_cause(case)
+    assert cause.name == "unclassified"
+    assert "in the time that a search may take" in cause.why
+    assert patience.spent - spent < 0.1
+    assert patience.most == float("inf")
