@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,9 +37,9 @@ class Dense:
 
 
 def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *words], cwd=cwd, capture_output=True, text=True, check=False
-    )
+    own = {k: v for k, v in os.environ.items() if k != "PYTEST_ADDOPTS"}  # of the outer pytest
+    command = [sys.executable, "-m", *words]
+    return subprocess.run(command, cwd=cwd, env=own, capture_output=True, text=True, check=False)
 
 
 def test_a_file_is_checked_and_its_wrong_layer_named(tmp_path: Path) -> None:
