@@ -61,8 +61,9 @@ def finish(process: subprocess.Popen[str], timeout: float = 120.0) -> Outcome:
 
 
 def taro(*words: object, folder: Path, **env: str) -> Outcome:
-    """Run `tarograd` to its end, with these additions to the environment."""
-    return finish(start(*words, folder=folder, env=os.environ | env))
+    """Run `tarograd` to its end, with these additions to the environment, without a terminal."""
+    around = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    return finish(start(*words, folder=folder, env=around | env))
 
 
 def script(code: str, *words: object, folder: Path) -> Outcome:
