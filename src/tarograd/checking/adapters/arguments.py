@@ -13,16 +13,13 @@ from numpy.typing import DTypeLike
 
 from tarograd.checking.subject import Array, Values
 
-VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
-
-def required(call: Callable[..., Any]) -> list[inspect.Parameter]:
-    """The parameters that a callable cannot do without; none that can be known for a built-in."""
+def _declared(call: Callable[..., Any]) -> list[inspect.Parameter]:
+    """All parameters of a callable; none that can be known for a built-in one."""
     try:
-        given = inspect.signature(call).parameters.values()
+        return list(inspect.signature(call).parameters.values())
     except (TypeError, ValueError):
         return []
-    return [p for p in given if p.default is p.empty and p.kind not in VARIADIC]
 
 
 def parameters_of(call: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -30,11 +27,7 @@ def parameters_of(call: Callable[..., Any]) -> list[inspect.Parameter]:
     if isinstance(call, np.ufunc):  # NumPy itself tells their names since 2.4 only
         names = ["x"] if call.nin == 1 else [f"x{i + 1}" for i in range(call.nin)]
         return [inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in names]
-    try:
-        given = inspect.signature(call).parameters.values()
-    except (TypeError, ValueError):
-        return []
-    return [p for p in given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return [p for p in _declared(call) if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
 def needed(call: Callable[..., Any]) -> int:
@@ -100,8 +93,8 @@ class Arguments:
         dtype: DTypeLike,
         numbers: bool = True,
     ) -> None:
-        by_name = [p.name for p in required(call) if p.kind is p.KEYWORD_ONLY]
-        if by_name:
+        named = [p for p in _declared(call) if p.kind is p.KEYWORD_ONLY]
+        if by_name := [p.name for p in named if p.default is p.empty]:
             raise TypeError(
                 f"forward takes {', '.join(by_name)} by name only, and the check hands on its "
                 "arguments by position: leave the * out"

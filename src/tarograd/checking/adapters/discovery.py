@@ -6,7 +6,7 @@ with a value, and what backward returns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,41 +116,33 @@ def _of_floats(x: Any) -> bool:
 
 def arrays(root: Any) -> dict[Path, Array]:
     """The float arrays in an object, by their paths, each array once."""
-    found: dict[Path, Array] = {}
-    seen: set[int] = set()
-    level: list[tuple[Path, Any]] = [((), root)]
-    for _ in range(DEPTH):
-        following: list[tuple[Path, Any]] = []
-        for path, x in level:
-            for step, inner in fields(x):
-                if id(inner) in seen:
-                    continue
-                seen.add(id(inner))
-                if is_array(inner):
-                    found[(*path, step)] = inner
-                else:
-                    following.append(((*path, step), inner))
-        level = following
-    return found
+    found: dict[int, tuple[Path, Array]] = {}
+    for path, _, array in _reached(root, is_array):
+        found.setdefault(id(array), (path, array))
+    return dict(found.values())
 
 
 def loose(root: Any) -> dict[Path, Any]:
     """The floats and the lists of floats in an object, by their paths: they may be parameters."""
-    found: dict[Path, Any] = {}
+    found = _reached(root, lambda x: isinstance(x, float | list | tuple) and _of_floats(x))
+    # Nothing can be put into a tuple.
+    return {path: x for path, holder, x in found if not isinstance(holder, tuple)}
+
+
+def _reached(root: Any, wanted: Callable[[Any], bool]) -> Iterator[tuple[Path, Any, Any]]:
+    """What is wanted in an object: its path, what holds it, and itself; the nearest first."""
     seen: set[int] = set()
     level: list[tuple[Path, Any]] = [((), root)]
     for _ in range(DEPTH):
         following: list[tuple[Path, Any]] = []
         for path, x in level:
             for step, inner in fields(x):
-                number = isinstance(inner, float | list | tuple) and _of_floats(inner)
-                if number and not isinstance(x, tuple):  # nothing can be put into a tuple
-                    found[(*path, step)] = inner
-                elif not number and id(inner) not in seen:
+                if wanted(inner):
+                    yield (*path, step), x, inner
+                elif id(inner) not in seen:
                     seen.add(id(inner))
                     following.append(((*path, step), inner))
         level = following
-    return found
 
 
 def shape(x: Any) -> tuple[int, ...] | None:
