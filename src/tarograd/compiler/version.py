@@ -66,7 +66,11 @@ class Version:
 
             lowered = lower(self.program)
             inputs = dict(zip(lowered.inputs, given, strict=True))
-            external = {k: inputs[k] for k in where_they_are(lowered) if k not in self._live}
+            external = {
+                k: inputs[k] if inputs[k].nbytes >= LARGE else np.array(inputs[k], order="C")
+                for k in where_they_are(lowered)
+                if k not in self._live
+            }
             self._native = Native(lowered, external)
             self._locate()
         except Untraceable as error:
@@ -95,8 +99,11 @@ class Version:
         A result that is an input as it is may have been overwritten there: it is told by its name.
         """
         native, inputs = self._native, self._native.program.inputs
-        self._views = {k: native.view(v) for k, v in inputs.items() if k not in native.external}
         self._fed = native.fed
+        # A small one is copied there, which takes less time than to tell where it lies.
+        small = {k: a for k, a in native.external.items() if a.nbytes < LARGE}
+        placed = {k: v for k, v in inputs.items() if k not in native.external}
+        self._views = {k: native.view(v) for k, v in placed.items()} | small
         names = {id(v): name for name, v in inputs.items()}
         self._results = {
             name: (None if id(v) in names else native.place(name), names.get(id(v)))
@@ -109,12 +116,12 @@ class Version:
         fed: dict[str, Array] = {}
         inputs = dict(zip(self.program.inputs, given, strict=True))
         for name, x in inputs.items():
-            if name not in self._views:
+            if name in self._fed:
+                fed[name] = np.asarray(x)
+            elif name not in self._views:
                 self._native.external[name] = np.ascontiguousarray(x)
             elif name not in held or held[name] is not x:
                 self._views[name][...] = x
-            if name in self._fed:
-                fed[name] = np.asarray(x)
         self._native.run(fed)
         results: dict[str, Array] = {
             name: np.array(inputs[same] if same else view)

@@ -203,6 +203,7 @@ class Native:
             self._shared = ctypes.CFUNCTYPE(None, *kinds, ctypes.c_void_p)(address)
         self.state = aligned(self.plan.sizes["state"])
         self.scratch = aligned(self.plan.sizes["scratch"])
+        self._located: list[tuple[Array | None, int]] = []
         self._noted = noted(self.plan)
         self._noted_bytes = 0 if self._noted is None else span(self.plan, self._noted)
         for v in program.order():
@@ -228,12 +229,9 @@ class Native:
             the first output of each step, in a row, if it is called "loss" or "best".
         """
         found = np.empty(steps * self._noted_bytes, np.uint8)
-        rows = [
-            self._rows(name, fed.get(name, np.zeros(0)), steps) if name in self.fed else None
-            for name in FED
-        ]
-        blocks = self.state, self.scratch, *self.external.values()
-        pointers = [_address(a) for a in (*blocks, *rows, found)]
+        rows = [self._rows(name, fed, steps) if name in self.fed else None for name in FED]
+        last = None if self._noted is None else found
+        pointers = [*self._blocks(), *map(_address, (*rows, last))]
         if steps and threads > 1 and self.phases:
             team = team_memory(self.phases)
             together(lambda: self._shared(steps, *pointers, memory_address(team)), threads)
@@ -244,9 +242,16 @@ class Native:
         v, width = self._noted, self._noted_bytes
         return np.ndarray((steps, *v.shape), v.dtype, found, 0, (width, *self.view(v).strides))
 
-    def _rows(self, name: str, rows: Array, steps: int) -> Array:
+    def _blocks(self) -> list[int]:
+        """Where all arrays lie; asked only of new ones, since NumPy takes as long as a kernel."""
+        arrays = self.state, self.scratch, *self.external.values()
+        known = zip(self._located or [(None, 0)] * len(arrays), arrays, strict=True)
+        self._located = [old if old[0] is a else (a, _address(a)) for old, a in known]
+        return [address for _, address in self._located]
+
+    def _rows(self, name: str, fed: Mapping[str, Array], steps: int) -> Array:
         """A row of an input for each step, one behind the other."""
-        v = self.fed[name]
+        v, rows = self.fed[name], fed[name] if name in fed else np.zeros(0)
         if rows.dtype != v.dtype or rows.size != steps * prod(v.shape):
             raise ValueError(f"{name}: {steps} rows of {v.shape} {v.dtype} are needed")
         return np.ascontiguousarray(rows)
