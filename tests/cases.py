@@ -88,7 +88,13 @@ PADDED = [
 ]
 PRODUCTS = [at((2, 3), (3, 4)), at((2, 2, 3), (2, 3, 1)), at((0, 3), (3, 2)), at((2, 0), (0, 2))]
 AFFINE = [at((2, 3), (3, 4), (4,)), at((0, 3), (3, 2), (2,)), at((1, 1), (1, 1), (1,))]
-SCORED = [at((2, 3), (2, 3)), at((2, 3), MASK), at((1, 1), (1, 1)), at((4, 2), np.ones((4, 2)))]
+SCORED = [
+    at((2, 3), (2, 3), labels=False),
+    at((2, 3), MASK, labels=False),
+    at((2, 3), np.eye(3)[:2] == 1, labels=True),
+    at((1, 1), (1, 1), labels=False),
+    at((4, 2), np.ones((4, 2)), labels=False),
+]
 COMPARED = [
     at((3,), (3,)),
     at((2, 1, 4), (2, 1, 4)),

@@ -136,7 +136,7 @@ def log_sum(x: Array, axis: Shape, keepdims: bool) -> Array:
     return x if keepdims else np.squeeze(x, axis)
 
 
-def cross_entropy(x: Array, t: Array) -> Any:
+def cross_entropy(x: Array, t: Array, labels: bool) -> Any:
     return np.sum(t * (log_sum(x, (1,), True) - x)) / len(x)
 
 

@@ -189,7 +189,7 @@ def softmax_with_loss(x: Any, t: Any) -> Any:
         >>> round(float(softmax_with_loss(x, np.array([0, 1]))), 4)
         0.3466
     """
-    return reduction.softmax_with_loss(x, _targets(x, t))
+    return reduction.softmax_with_loss(x, _targets(x, t), labels=np.ndim(t) == 1)
 
 
 def squared_error(y: Any, t: Any) -> Any:

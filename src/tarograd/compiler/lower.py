@@ -52,7 +52,7 @@ def _clip(x: Any, *, low: float, high: float) -> Any:
     return np.minimum(np.maximum(x, low), high)
 
 
-def _softmax_with_loss(x: Any, t: Any) -> Any:
+def _softmax_with_loss(x: Any, t: Any, *, labels: bool) -> Any:
     log_y = reduction.log_softmax.forward(x, axis=1)
     losses = -(t * np.where(t == 0, 0, log_y)).sum(axis=1)  # of each row, while it is at hand
     return losses.sum() / len(x)

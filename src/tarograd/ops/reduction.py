@@ -173,9 +173,15 @@ log_softmax = Primitive(
 )
 
 
-def _softmax_with_loss(x: Array, t: Array) -> Any:
+def _softmax_with_loss(x: Array, t: Array, *, labels: bool) -> Any:
     # Where the target is 0 the logarithm may be -inf.
     return -(t * np.where(t == 0, 0, _log_softmax(x, axis=1))).sum() / len(x)
+
+
+def _softmax_with_loss_rule(g: Any, loss: Any, x: Any, t: Any, labels: bool) -> Any:
+    y = softmax(x, axis=1)
+    # The rows of labels add up to 1. Those of other targets need not.
+    return g * (((y if labels else y * t.sum(axis=1, keepdims=True)) - t) / len(x))
 
 
 # The mean over the batch of -Σ t log softmax x. The beautiful result: (y - t) / n.
@@ -184,12 +190,10 @@ softmax_with_loss = Primitive(
     symbol="softmax loss",
     forward=_softmax_with_loss,
     vjp=(
-        lambda g, loss, x, t: (
-            g * ((softmax(x, axis=1) * t.sum(axis=1, keepdims=True) - t) / len(x))
-        ),
-        lambda g, loss, x, t: g * (log_softmax(x, axis=1) / -len(x)),
+        _softmax_with_loss_rule,
+        lambda g, loss, x, t, labels: g * (log_softmax(x, axis=1) / -len(x)),
     ),
-    definition=lambda x, t: -(t * np.log(_softmax_definition(x, axis=1))).sum() / len(x),
+    definition=lambda x, t, labels: -(t * np.log(_softmax_definition(x, axis=1))).sum() / len(x),
     promotes=True,
 )
 
