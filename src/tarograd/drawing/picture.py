@@ -71,7 +71,7 @@ class Picture:
         Raises:
             ValueError: for more than 10000 operations.
         """
-        return page(self.trace, self.levels, language)
+        return page(self.trace, self.levels, self.svg, language)
 
     def terminal(
         self,
