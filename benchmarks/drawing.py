@@ -116,7 +116,7 @@ def moving(browser: Browser, nodes: int, duration: float, rounds: int) -> None:
     picture.trace.depth, picture.trace.most = 9, 2 * nodes
     with TemporaryDirectory() as folder:
         path = Path(folder, "page.html")
-        path.write_text(page(picture.trace, picture.levels), encoding="utf-8")
+        path.write_text(page(picture.trace, picture.levels, picture.svg), encoding="utf-8")
         painted, opened = [], []
         for _ in range(rounds):
             tab = browser.new_page(viewport={"width": 1280, "height": 800})

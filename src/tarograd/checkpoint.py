@@ -58,6 +58,10 @@ class CheckpointError(ValueError):
         )
 
 
+class WriteError(CheckpointError, OSError):
+    """A file could not be written: an OSError that says which, and what is there now."""
+
+
 def save(
     path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]
 ) -> None:
@@ -201,7 +205,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
         data: its whole new content.
 
     Raises:
-        CheckpointError: if the file cannot be written; the previous file is then intact and no
+        WriteError: if the file cannot be written; the previous file is then intact and no
             temporary file is left.
     """
     target = os.path.realpath(path)
@@ -225,7 +229,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
         if not os.path.isdir(folder):
             reason = f"there is no folder {folder}"
         outcome = "the previous file at that path is intact" if existed else "nothing was written"
-        raise CheckpointError(f"cannot write {os.fspath(path)}: {reason} ({outcome})") from error
+        raise WriteError(f"cannot write {os.fspath(path)}: {reason} ({outcome})") from error
 
 
 def _remove_stale(folder: str) -> None:

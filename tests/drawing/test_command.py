@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pty
@@ -59,6 +60,35 @@ def test_ascii_is_asked_for_or_all_that_the_output_can_carry() -> None:
     assert "apple --100-->(*)" in asked.stdout
 
 
+@pytest.mark.parametrize(
+    "words", [("graph", "--help"), ("draw", "--help"), ("graph", "苹*2", "苹=3")]
+)
+def test_a_code_page_without_the_signs_shows_a_question_mark(words: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [*COMMAND[:3], *words],
+        env=os.environ | {"PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+        encoding="cp1252",
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "?" in done.stdout
+    assert "×" in done.stdout or words[1] == "苹*2"
+
+
+def test_a_print_is_in_ascii_where_nothing_else_can_be_shown() -> None:
+    code = "import tarograd as tg; print(tg.draw(tg.Tensor(3.0, 'x') * 2))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    assert done.stdout.startswith("x --3-->(*)--6-->")
+
+
 def test_wide_is_for_terminals_with_characters_of_two_cells() -> None:
     wide = run("--wide").stdout
     assert wide.startswith(tg.draw(apple()).terminal(width=2) + "\n\nvalue ")
@@ -71,8 +101,9 @@ def test_a_narrow_terminal_gets_an_outline() -> None:
 
 
 def test_color_is_for_terminals_that_want_it() -> None:
-    assert "\x1b[" in in_terminal(NO_COLOR="")
-    assert "\x1b[" not in in_terminal(NO_COLOR="1")
+    assert "\x1b[" in in_terminal(NO_COLOR="", TERM="xterm")
+    assert "\x1b[" not in in_terminal(NO_COLOR="1", TERM="xterm")
+    assert "\x1b[" not in in_terminal(NO_COLOR="", TERM="dumb")
     assert "\x1b[" not in run().stdout
 
 
@@ -99,3 +130,27 @@ def test_what_cannot_be_saved_is_said_in_a_line(tmp_path: Path) -> None:
         assert message in result.stderr
         assert len(result.stderr.splitlines()) == 1
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", ["svg", "html"])
+def test_a_full_disk_is_said_and_leaves_the_old_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    path = tmp_path / f"apple.{ending}"
+    path.write_text("the old one")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"cannot write .*apple.*: No space .*\(the previous file"):
+        tg.draw(apple()).save(path)
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [(path.name, "the old one")]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_behind_the_output_is_one_sentence() -> None:
+    with open("/dev/full", "w") as disk:
+        done = subprocess.run(COMMAND, stdout=disk, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr == "tarograd: the output cannot be written: no space is left where it goes\n"

@@ -38,6 +38,7 @@ def test_the_forms() -> None:
     assert bundle["text/plain"] == str(picture)
     image = re.search(r"data:image/svg\+xml;base64,([\w+/=]+)", bundle["text/html"])
     assert image is not None
+    assert '<img alt="graph: apple = 100, derivative 2.2; ' in bundle["text/html"]
     assert base64.b64decode(image[1]).decode() == picture.svg() == bundle["image/svg+xml"]
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tarograd.checking.subject import Array
+from tarograd.checkpoint import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,12 +57,7 @@ def save(report: Any, path: str | os.PathLike[str]) -> None:
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{str(target)!r}: there is no folder {str(target.parent)!r}")
     image = rendered(report, kind)
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(image)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_atomically(target, image)
 
 
 def rendered(report: Any, kind: str) -> bytes:

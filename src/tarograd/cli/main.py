@@ -7,6 +7,8 @@ Ctrl-C and SIGTERM.
 
 from __future__ import annotations
 
+import errno
+import io
 import sys
 
 import click
@@ -49,6 +51,8 @@ def main(arguments: list[str] | None = None) -> None:
         arguments: the words after `tarograd`; by default those of the process.
     """
     words = sys.argv[1:] if arguments is None else arguments
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")  # a ? for a sign that a narrow code page lacks
     try:
         with Interruption(immediate=True):
             sys.exit(cli.main(words or ["--help"], "tarograd", standalone_mode=False) or 0)
@@ -63,7 +67,9 @@ def main(arguments: list[str] | None = None) -> None:
     except DataError as error:  # may list the ways out, one in a line
         _fail(str(error), 2, lines=True)
     except (ValueError, TypeError, OSError, MemoryError) as error:
-        _fail(str(error) or type(error).__name__, 2)
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC  # else a file is named
+        output = "the output cannot be written: no space is left where it goes"
+        _fail(output if full else str(error) or type(error).__name__, 2)
 
 
 def _fail(message: str, code: int, lines: bool = False) -> None:

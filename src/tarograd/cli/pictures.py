@@ -10,6 +10,7 @@ from typing import Literal
 import click
 
 from tarograd.drawing import Picture
+from tarograd.drawing.canvas import only_ascii
 
 
 def show(picture: Picture, output: str | None, ascii: bool, wide: bool) -> None:
@@ -17,16 +18,9 @@ def show(picture: Picture, output: str | None, ascii: bool, wide: bool) -> None:
     if output:
         picture.save(output)
     columns = get_terminal_size((200, 24)).columns
-    color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    plain = ascii or not _shows("─━▶×", sys.stdout.encoding or "utf-8")
+    dull = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    color = sys.stdout.isatty() and not dull
+    plain = ascii or only_ascii(sys.stdout.encoding)
     width: Literal[1, 2] = 2 if wide else 1
     drawn = picture.terminal(color=color, ascii=plain, width=width, columns=columns)
     click.echo(drawn + "\n")
-
-
-def _shows(text: str, encoding: str) -> bool:
-    """Whether the output can carry these characters."""
-    try:
-        return bool(text.encode(encoding))
-    except UnicodeEncodeError:
-        return False

@@ -23,6 +23,20 @@ def to_ascii(text: str) -> str:
     return text.translate(ASCII).encode("ascii", "replace").decode()
 
 
+def only_ascii(encoding: str | None) -> bool:
+    """Whether an output of this encoding cannot carry the characters of a picture.
+
+    Example:
+        >>> only_ascii("utf-8"), only_ascii("cp1252")
+        (False, True)
+    """
+    try:
+        "─━┄▶◀│┘×".encode(encoding or "utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
 def cells(text: str, ambiguous: int = 1) -> int:
     """How many cells a text takes where characters of ambiguous width take `ambiguous` cells.
 

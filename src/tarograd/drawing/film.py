@@ -11,15 +11,29 @@ from typing import Any
 import numpy as np
 
 from tarograd.drawing.arrange import Arrangement
-from tarograd.drawing.html import document, json_text, label_json, level_json, side_json, words_of
+from tarograd.drawing.html import (
+    document,
+    json_text,
+    label_json,
+    level_json,
+    side_json,
+    told,
+    words_of,
+)
 from tarograd.drawing.labels import Label, Labels, Side, name_text
 from tarograd.drawing.numbers import plain
 from tarograd.drawing.place import labels_of
 from tarograd.drawing.trace import ROOT, Trace
 
 SCRIPTS = (
-    "place.js", "scene.js", "calculus.js", "charts.js", "recording.js", "panels.js", "run.js",
-)  # fmt: skip
+    "place.js",
+    "scene.js",
+    "calculus.js",
+    "charts.js",
+    "recording.js",
+    "panels.js",
+    "run.js",
+)
 STYLES = ("page.css", "run.css")
 ROOM = 124.0  # of a label: numbers such as Σ ‖1.234e-05‖ come later if not at first
 EACH = 84.0  # of each number where there are up to three: -1.234e-05
@@ -143,4 +157,5 @@ def run_page(title: str, data: str, live: bool = False) -> str:
     """
     words = json_text(dict(words_of()))
     text = f'{{"words":{words},"live":{"true" if live else "false"},"run":{data}}}'
-    return document(title, SCRIPTS, STYLES, text, connects=live)
+    still = told({name: said["run"]["still"] for name, said in words_of()})
+    return document(title, SCRIPTS, STYLES, text, connects=live, still=still)

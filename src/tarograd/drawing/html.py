@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -19,6 +19,7 @@ from tarograd.drawing.arrange import Arrangement, Level
 from tarograd.drawing.labels import Label, Labels, Side, name_text
 from tarograd.drawing.place import size_of
 from tarograd.drawing.trace import Trace
+from tarograd.drawing.words import describe
 
 SCRIPTS = (
     "place.js", "scene.js", "calculus.js", "model.js", "steps.js", "stage.js", "inspector.js",
@@ -26,25 +27,46 @@ SCRIPTS = (
 )  # fmt: skip
 LANGUAGES = ("en", "zh-CN", "ja")
 MOST = 10_000  # operations in a page
+STILL = 60_000  # characters of the image for browsers without scripts; a larger one is told
 CONNECTS = "; connect-src 'self'"
 # Imports and exports, for the scripts become one; comments and types, which are for readers.
 DROPPED = re.compile(r"(?m)^import .*\n|^export (?=\w)|^ *//.*\n|(?s:/\*\*.*?\*/) ?\n?")
 VIEWER = files("tarograd.drawing") / "viewer"
 
 
-def page(trace: Trace, levels: Arrangement, language: str | None = None) -> str:
+def page(
+    trace: Trace, levels: Arrangement, svg: Callable[[], str], language: str | None = None
+) -> str:
     """The page.
 
     Args:
         trace: what is shown.
         levels: its arrangement.
+        svg: gives the picture as it stands where no scripts run.
         language: `en`, `zh-CN` or `ja`; by default as the reader's browser prefers.
     """
     if language not in (None, *LANGUAGES):
         raise ValueError(f"language={language!r}: there are {', '.join(LANGUAGES)}")
     words = {name: {k: w for k, w in said.items() if k != "run"} for name, said in words_of()}
     data = payload(trace, levels) | {"words": words, "language": language}
-    return document(name_text(trace.title), SCRIPTS, ("page.css",), json_text(data), language)
+    said = {name: words[name]["still"] for name in words if language in (None, name)}
+    still = told(said) + image(svg(), describe(trace))
+    title = name_text(trace.title)
+    return document(title, SCRIPTS, ("page.css",), json_text(data), language, still=still)
+
+
+def told(said: dict[str, str]) -> str:
+    """A sentence in several languages, as HTML."""
+    return "".join(f'<p lang="{name}">{escape(text)}</p>' for name, text in said.items())
+
+
+def image(svg: str, description: str) -> str:
+    """The picture as an image, whose styles no policy of a page forbids; a large one in words."""
+    if len(svg) > STILL:
+        return f"<p>{escape(description)}</p>"
+    address = svg.strip().replace("%", "%25").replace("#", "%23").replace("&", "&amp;")
+    address = address.replace("'", "&#x27;")
+    return f"<img alt=\"{escape(description)}\" src='data:image/svg+xml;charset=utf-8,{address}'>"
 
 
 def words_of() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -66,6 +88,7 @@ def document(
     data: str,
     language: str | None = None,
     connects: bool = False,
+    still: str = "",
 ) -> str:
     """One HTML file with everything in it.
 
@@ -76,6 +99,7 @@ def document(
         data: the JSON that the scripts read, from `json_text`.
         language: of the words before a script has chosen.
         connects: whether it may ask the server that it came from for news.
+        still: HTML for a browser that runs no scripts.
     """
     parts = [(VIEWER / name).read_text(encoding="utf-8") for name in scripts]
     modules = (DROPPED.sub("", part) for part in parts)
@@ -92,6 +116,7 @@ def document(
         '<link rel="icon" href="data:,">\n'  # else a browser asks the server for one
         f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n"
         '<body>\n<main id="app"></main>\n'
+        f"<noscript>{still}</noscript>\n"
         f'<script type="application/json" id="data">{data}</script>\n'
         f"<script>{script}</script>\n</body>\n</html>\n"
     )
@@ -110,10 +135,19 @@ def payload(trace: Trace, levels: Arrangement) -> dict[str, Any]:
         )
     labels: list[Label] = []
     table = Labels(trace)
+    rows = [level_json(g.id, levels[g.id], table, labels) for g in trace.groups]
+    made = [label_json(label) for label in labels]
+    data = trace.json()
+    data["arrays"] = [dict(about) for about in data["arrays"]]
+    images: dict[str, int] = {}  # most are drawn in several places: each is kept once
+    for part in (*(label[side] for label in made for side in ("above", "below")), *data["arrays"]):
+        if part and part.get("image"):
+            part["image"] = images.setdefault(part["image"], len(images))
     return {
-        "trace": trace.json(),
-        "levels": [level_json(g.id, levels[g.id], table, labels) for g in trace.groups],
-        "labels": [label_json(label) for label in labels],
+        "trace": data,
+        "levels": rows,
+        "labels": made,
+        "images": list(images),
         "open": sorted(trace.open_groups()),
         "most": trace.most,
     }

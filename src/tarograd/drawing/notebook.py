@@ -12,6 +12,7 @@ from html import escape
 
 from tarograd.drawing.labels import name_text
 from tarograd.drawing.trace import Trace
+from tarograd.drawing.words import describe
 
 HEIGHT = 560  # pixels of the frame
 MOST = 300  # operations; a larger graph is shown as an image alone
@@ -27,8 +28,8 @@ def mimebundle(trace: Trace, svg: str, page: Callable[[], str], text: str) -> di
         text: the picture as text.
     """
     image = base64.b64encode(svg.encode()).decode()
-    title = escape(name_text(trace.title), quote=True)
-    html = f'<img alt="{title}" src="data:image/svg+xml;base64,{image}" style="max-width:100%">'
+    words = escape(f"{name_text(trace.title)}: {describe(trace)}")
+    html = f'<img alt="{words}" src="data:image/svg+xml;base64,{image}" style="max-width:100%">'
     if len(trace.nodes) <= MOST:
         frame = base64.b64encode(page().encode()).decode()
         html = (

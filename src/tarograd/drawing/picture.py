@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tarograd.checkpoint import write_atomically
 from tarograd.drawing.arrange import Arrangement
-from tarograd.drawing.canvas import to_ascii
+from tarograd.drawing.canvas import only_ascii, to_ascii
 from tarograd.drawing.html import page
 from tarograd.drawing.labels import Labels
 from tarograd.drawing.notebook import mimebundle
@@ -69,7 +71,7 @@ class Picture:
         Raises:
             ValueError: for more than 10000 operations.
         """
-        return page(self.trace, self.levels, language)
+        return page(self.trace, self.levels, self.svg, language)
 
     def terminal(
         self,
@@ -94,7 +96,8 @@ class Picture:
         return "\n".join(to_ascii(line) if ascii else line for line in lines)
 
     def __str__(self) -> str:
-        return self.terminal()
+        """The picture as text, in ASCII where a print could show nothing else."""
+        return self.terminal(ascii=only_ascii(getattr(sys.stdout, "encoding", None)))
 
     def __repr__(self) -> str:
         return f"Picture({self.trace.title!r}, {len(self.trace.nodes)} operations)"
@@ -139,12 +142,7 @@ class Picture:
         if not target.parent.is_dir():
             raise FileNotFoundError(f"{str(target)!r}: there is no folder {str(target.parent)!r}")
         made = forms[target.suffix.lower()]()
-        beside = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            beside.write_bytes(made.encode() if isinstance(made, str) else made)
-            beside.replace(target)
-        finally:
-            beside.unlink(missing_ok=True)
+        write_atomically(target, made.encode() if isinstance(made, str) else made)
 
     def widget(self) -> Any:
         """The page as a widget of a running notebook, which tells Python what is selected in it.

@@ -1,6 +1,6 @@
 // The panel that looks into what is selected: the rule, the numbers, images, and all paths to the end.
 import { short } from "./calculus.js";
-import { brief, el, live, nameOf, slope, state, text, trace, words } from "./model.js";
+import { brief, el, live, nameOf, readable, slope, state, text, trace, words } from "./model.js";
 import { make, picture } from "./scene.js";
 import { local, sentences } from "./steps.js";
 import { change, select, toggle } from "./page.js";
@@ -19,12 +19,12 @@ const rows = (data, shape) => data.map((x, i) => short(Number(x)) + ((i + 1) % s
 /** Show what is known of the selected value, node or box. */
 export function inspect() {
   const { selected, opened } = state, at = Number((selected ?? "").replace(/\D+/, ""));
-  if (!selected) return inspector.replaceChildren(el("p", {}, words.hint));
+  if (!selected) return inspector.replaceChildren(el("p", { class: "hint" }, words.hint));
   if (selected.startsWith("value")) return inspectValue(at);
   const key = selected;
   const lines = ["forward", "backward"].flatMap((way) => sentences(way, key)).map((s) => el("p", { class: "rule" }, s));
   const group = key.startsWith("group") ? trace.groups[at] : null;
-  const title = group ? group.name : `${trace.nodes[at].symbol}  ${trace.nodes[at].op}`;
+  const title = group ? readable(group.name) : `${trace.nodes[at].symbol}  ${trace.nodes[at].op}`;
   const open = group ? [el("button", { id: "toggle", onclick: () => toggle(at) }, opened.has(at) ? words.close : words.open)] : [];
   const inputs = group ? group.enters.map((e) => e.value) : trace.nodes[at].uses.map((u) => trace.uses[u].value);
   const outputs = group ? group.leaves.map((e) => e.value) : [trace.nodes[at].output];

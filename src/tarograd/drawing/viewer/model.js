@@ -31,13 +31,15 @@ import { computable, compute, short } from "./calculus.js";
  * @typedef {{width: number, height: number, boxes: Box[], lines: Line[]}} Scene
  * @typedef {{key: string, last: number, nodes: number[]}} Part
  * @typedef {{way: string, part?: Part}} Step
- * @typedef {{trace: Trace, levels: Level[], labels: Label[], open: number[], most: number,
+ * @typedef {{trace: Trace, levels: Level[], labels: Label[], images: string[], open: number[], most: number,
  *   words: Record<string, Record<string, string>>, language: string|null}} Data
  */
 
 /** @type {Data} */
 export const data = JSON.parse(document.getElementById("data")?.textContent ?? "");
 export const { trace } = data;
+for (const part of [...data.labels.flatMap(({ above, below }) => [above, below]), ...trace.arrays])
+  if (typeof part?.image === "number") part.image = data.images[part.image]; // each is written once
 export const live = computable(trace);
 /** @type {Record<string, string>} The words of the chosen language. */
 export const words = {};
@@ -114,10 +116,16 @@ export function makeRoom(kept) {
 
 /* ---- what is written about values ----------------------------------------------------------- */
 
+/** A name within a sentence, which it must not turn around: Arabic and Hebrew are isolated. @param {string} name */
+export function readable(name) {
+  const line = name.replace(/\p{C}/gu, " ");
+  return /[\p{Script=Arabic}\p{Script=Hebrew}]/u.test(line) ? `\u2068${line}\u2069` : line;
+}
+
 /** @param {number} v @returns {string} */
 export function nameOf(v) {
   const value = trace.values[v];
-  if (value.name) return value.name;
+  if (value.name) return readable(value.name);
   if (value.node !== null) return `${trace.nodes[value.node].op}${value.node + 1}`;
   return text(v);
 }

@@ -1,5 +1,5 @@
 // The outline: the same as the drawing in words, for the keyboard and for screen readers.
-import { el, inside, nameOf, outward, shareOf, slope, state, text, trace, words } from "./model.js";
+import { el, inside, nameOf, outward, readable, shareOf, slope, state, text, trace, words } from "./model.js";
 import { select, toggle } from "./page.js";
 
 export const outline = el("ul", { role: "tree", onkeydown: treeKeys, onclick: treeClicked });
@@ -26,7 +26,7 @@ trace.nodes.forEach((node, i) => outward(node.group).forEach((g) => (first[g] = 
 /** @param {string} key @param {string} said @param {Record<string, any>} more @param {HTMLElement[]} inner */
 const item = (key, said, more = {}, ...inner) => el("li", { role: "treeitem", tabindex: "-1", "data-key": key, ...more }, el("span", {}, said), ...inner);
 const both = (/** @type {number} */ v) => `${text(v)}, ∂ ${slope(v)}`;
-const leafItem = (/** @type {number} */ i) => item(`value${i}`, `${trace.values[i].name ?? words.constant} = ${both(i)}`);
+const leafItem = (/** @type {number} */ i) => item(`value${i}`, `${trace.values[i].name ? nameOf(i) : words.constant} = ${both(i)}`);
 
 /** @param {number} i */
 function nodeItem(i) {
@@ -41,7 +41,7 @@ function groupItem(i) {
   const out = it.leaves.map(({ value }) => both(value)).join("; ");
   const kind = it.kind === "part" ? `${it.size} ${words.nodes}` : it.kind === it.name ? "" : it.kind;
   const inner = open ? [el("ul", { role: "group" }, ...branch(i))] : [];
-  return item(`group${i}`, `${it.name} ${kind} = ${out}`, { "aria-expanded": String(open) }, ...inner);
+  return item(`group${i}`, `${readable(it.name)} ${kind} = ${out}`, { "aria-expanded": String(open) }, ...inner);
 }
 
 /** @param {MouseEvent} event */

@@ -1,6 +1,6 @@
 // The page: its bar, its keys, and what each of them does.
 import { compute } from "./calculus.js";
-import { data, el, live, makeRoom, nameOf, seen, state, trace, words } from "./model.js";
+import { data, el, live, makeRoom, nameOf, readable, seen, state, trace, words } from "./model.js";
 import { build, corner, draw, fit, highlight, move, pan, pointer, resized, reveal, show, stage, view, zoom } from "./stage.js";
 import { forwardSteps, planSteps, sentences } from "./steps.js";
 import { follow, inspect, inspector } from "./inspector.js";
@@ -145,12 +145,12 @@ function clicked(target, event) {
 function speak(language) {
   Object.assign(words, data.words[language]);
   document.documentElement.lang = language;
-  const signs = /** @type {Record<string, string>} */ ({ first: "|◀", back: "◀", next: "▶", last: "▶|", play: "▷", fit: "[ ]" });
+  const signs = /** @type {Record<string, string>} */ ({ first: "|◀\ufe0e", back: "◀\ufe0e", next: "▶\ufe0e", last: "▶\ufe0e|", play: "▷", fit: "[ ]" }); // as text, which a phone takes for emoji
   const button = (/** @type {string} */ word, /** @type {string} */ key, /** @type {() => void} */ action) => el("button", { title: `${words[word]} (${key})`, "aria-label": words[word], onclick: action }, signs[word]);
   slider = el("input", { type: "range", min: 0, max: state.steps.length, "aria-label": words.step, oninput: () => go(slider.valueAsNumber) });
   finder = el("input", { type: "search", placeholder: `${words.search} (/)`, "aria-label": words.search, oninput: () => search(finder.value), onkeydown: (/** @type {KeyboardEvent} */ e) => e.key === "Enter" && search(finder.value) && select(search(finder.value)) });
   const choose = el("select", { "aria-label": words.language, onchange: () => speak(choose.value) }, ...Object.entries(data.words).map(([key, it]) => el("option", { value: key, lang: key, ...(key === language ? { selected: "" } : {}) }, it.name)));
-  bar.replaceChildren(el("h1", {}, trace.title), button("first", "Home", () => go(0)), button("back", "←", () => go(state.step - 1)), button("play", words.space, play), button("next", "→", () => go(state.step + 1)), button("last", "End", () => go(state.steps.length)), slider, button("fit", "f", () => fit()), finder, hits, choose);
+  bar.replaceChildren(el("h1", {}, readable(trace.title)), button("first", "Home", () => go(0)), button("back", "←", () => go(state.step - 1)), button("play", words.space, play), button("next", "→", () => go(state.step + 1)), button("last", "End", () => go(state.steps.length)), slider, button("fit", "f", () => fit()), finder, hits, choose);
   outline.setAttribute("aria-label", words.outline);
   inspector.setAttribute("aria-label", words.details);
   hints.textContent = words.keys;

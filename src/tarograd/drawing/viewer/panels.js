@@ -62,7 +62,7 @@ export function findings() {
 export function curves() {
   const cursor = moments.length ? now().vitals.step : null;
   const marks = [...run.findings.map((f) => f.first), ...moments.filter((m) => m.origin).map((m) => m.vitals.step)];
-  const numeric = run.curve.map((row) => row.map(Number)), shared = { steps: run.state === "running" ? run.steps : run.done, cursor, marks, pick: jump };
+  const numeric = run.curve.map((row) => row.map(Number)), shared = { steps: run.state === "running" ? ahead() : run.done, cursor, marks, pick: jump };
   const loss = chart({ ...shared, lines: [{ kind: "one", points: numeric.map(([s, , mean]) => [s, mean]) }], band: numeric.map(([s, low, , high]) => [s, low, high]) });
   const of = (/** @type {string} */ key) => run.epochs.filter((row) => row[key] !== null).map((row) => [row.step, Number(row[key])]);
   const lines = [["train_accuracy", "one"], ["test_accuracy", "two"], ["validation_accuracy", "three"]].map(([key, kind]) => ({ key, kind, points: of(key) })).filter((line) => line.points.length);
@@ -75,6 +75,9 @@ export function curves() {
     el("figure", {}, el("figcaption", {}, el("h2", {}, words.accuracyTitle), el("p", {}, last ? say(words.accuracyNow, { step: last.step, train: percent(last.train_accuracy), test: percent(last.test_accuracy) }) : words.nothingYet)), accuracy, legend),
     el("details", { class: "epochs", ...(ui.curves.querySelector("details")?.open ? { open: "" } : {}) }, el("summary", {}, words.asTable), epochTable()));
 }
+
+/** Where the axis of a run ends that goes on: a long one that has just begun would be a line at the left. */
+const ahead = () => Math.min(run.steps, 4 * 2 ** Math.floor(Math.log2(Math.max(run.done, 1))));
 
 function epochTable() {
   const columns = ["epoch", "step", "loss", "train_accuracy", "test_accuracy", "validation_accuracy"].filter((key) => run.epochs.some((row) => row[key] !== null));

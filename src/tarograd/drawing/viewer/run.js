@@ -7,6 +7,8 @@ import { curves, findings, layers, network, table, timeline } from "./panels.js"
 /** @typedef {import("./recording.js").Run} Run */
 
 const MOST = 200; // moments that a live page keeps
+const QUIET = 300; // milliseconds before the address is written anew
+let remembering = 0;
 
 /* ---- time ------------------------------------------------------------------------------------ */
 
@@ -18,7 +20,18 @@ function show(to, follow = false) {
   network();
   layers();
   curves();
-  history.replaceState(null, "", shown.following || !moments.length ? "#" : `#step=${now().vitals.step}`);
+  remember();
+}
+/** Keep the moment in the address, when the hand rests: browsers refuse it at every step. */
+function remember() {
+  clearTimeout(remembering);
+  remembering = setTimeout(() => {
+    try {
+      history.replaceState(null, "", shown.following || !moments.length ? "#" : `#step=${now().vitals.step}`);
+    } catch {
+      // A page inside another one has no address of its own.
+    }
+  }, QUIET);
 }
 /** To the moment that is nearest to a step. @param {number} step */
 export function jump(step) {
@@ -75,7 +88,7 @@ function speak(language) {
   ui.range = el("input", { type: "range", min: 0, step: 1, "aria-label": words.time, oninput: () => move(ui.range.valueAsNumber) });
   ui.now = el("output");
   ui.follow = el("button", { onclick: () => show(moments.length - 1, true), "aria-pressed": "true" }, words.follow);
-  ui.time.replaceChildren(button("|◀", words.firstMoment, "Home", () => move(0)), button("◀", words.earlier, "←", () => move(shown.at - 1)), ui.range, button("▶", words.later, "→", () => move(shown.at + 1)), button("▶|", words.lastMoment, "End", () => move(moments.length - 1)), ui.follow, ui.now);
+  ui.time.replaceChildren(button("|◀\ufe0e", words.firstMoment, "Home", () => move(0)), button("◀\ufe0e", words.earlier, "←", () => move(shown.at - 1)), ui.range, button("▶\ufe0e", words.later, "→", () => move(shown.at + 1)), button("▶\ufe0e|", words.lastMoment, "End", () => move(moments.length - 1)), ui.follow, ui.now);
   ui.time.setAttribute("aria-label", words.time);
   ui.networkTitle.replaceChildren(el("h2", {}, words.networkTitle), el("p", {}, words.notation));
   ui.graph.setAttribute("aria-label", words.networkTitle);

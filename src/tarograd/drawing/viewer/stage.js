@@ -17,7 +17,7 @@ const FAR = 0.3; // a smaller picture shows no text
 const EARLY = 300; // pixels around the window
 const FRAME = 8; // milliseconds of each frame for what comes near
 const SETTLE = 160; // milliseconds after which a moved picture is drawn sharp
-const MAP = 180; // pixels, the longer side of the map
+const MAP = 180; // pixels, the longer side of the map; on a phone less
 const LEAST = 0.5; // the scale to which a picture is made small to be seen whole at first
 const READABLE = 0.7; // the scale in which a larger one is first shown
 
@@ -75,7 +75,10 @@ export function build() {
     const corners = [[box.x, box.y - box.height / 2], [box.x + box.width, box.y + box.height / 2]];
     piece(box.open ? "frames" : "boxes", (box.kind + box.ref).replace("leaf", "value"), corners, () => drawBox(trace, box, words));
   }
-  const layer = () => make("svg", { width: scene.width + 12, height: scene.height }); // each is painted by itself
+  const [width, height] = [scene.width + 12, scene.height];
+  const layer = () => make("svg", { width, height, viewBox: `0 0 ${width} ${height}` }); // each is painted by itself
+  world.style.setProperty("--wide", String(width)); // for paper
+  world.style.setProperty("--high", String(height));
   layers = { frames: layer(), lines: layer(), boxes: layer(), labels: layer() };
   world.replaceChildren(...Object.values(layers));
   show();
@@ -86,7 +89,7 @@ export function build() {
 /** Make what is near the window, a few milliseconds of each frame. */
 function fill(budget = FRAME, early = EARLY) {
   filling = 0;
-  const all = scene.boxes.length <= FEW, far = view.k < FAR, end = performance.now() + budget;
+  const all = scene.boxes.length <= FEW || early === Infinity, far = view.k < FAR, end = performance.now() + budget;
   const [x0, y0] = [-(view.x + early) / view.k, -(view.y + early) / view.k];
   const [x1, y1] = [x0 + (wide + 2 * early) / view.k, y0 + (high + 2 * early) / view.k];
   for (const piece of pieces) {
@@ -100,6 +103,8 @@ function fill(budget = FRAME, early = EARLY) {
     if (performance.now() > end) return void (filling = requestAnimationFrame(() => fill()));
   }
 }
+
+window.addEventListener("beforeprint", () => fill(Infinity, Infinity)); // paper shows the whole
 
 /** What has been computed so far, what is selected: the classes of all elements. */
 export function show() {
@@ -221,10 +226,12 @@ export function reveal(key) {
 let whole = null;
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => ((whole = null), drawMap()));
 
+const mapScale = () => Math.min(MAP, wide / 4) / Math.max(scene.width, scene.height);
+
 /** The whole, small, with the window in it; only while not all is seen. */
 function drawMap() {
   if (map.hidden) return;
-  const scale = MAP / Math.max(scene.width, scene.height), ratio = window.devicePixelRatio;
+  const scale = mapScale(), ratio = window.devicePixelRatio;
   whole ??= drawWhole(scale, ratio);
   const to = map.getContext("2d");
   to.resetTransform();
@@ -255,15 +262,17 @@ function drawWhole(scale, ratio) {
 /* ---- by hand -------------------------------------------------------------------------------- */
 
 /**
- * Drag, wheel, click, and the tooltips with the true values.
+ * Drag, pinch, wheel, click, and the tooltips with the true values.
  * @param {(target: Element, event: MouseEvent) => void} clicked
  */
 export function pointer(clicked) {
   /** @type {number[]|null} */
   let from = null;
   let moved = false, mapped = false;
+  /** @type {Map<number, number[]>} */
+  const fingers = new Map(); // where each of them is
   const jump = (/** @type {PointerEvent} */ e) => {
-    const { left, top, width } = map.getBoundingClientRect(), scale = Math.max(scene.width * MAP / Math.max(scene.width, scene.height), 1) / scene.width;
+    const { left, top, width } = map.getBoundingClientRect(), scale = mapScale();
     if (!width) return;
     view.x = wide / 2 - ((e.clientX - left) / scale) * view.k;
     view.y = high / 2 - ((e.clientY - top) / scale) * view.k;
@@ -272,11 +281,14 @@ export function pointer(clicked) {
   stage.addEventListener("pointerdown", (/** @type {PointerEvent} */ e) => {
     mapped = e.target === map;
     moved = mapped;
-    from = [e.clientX - view.x, e.clientY - view.y];
+    fingers.set(e.pointerId, [e.clientX, e.clientY]);
+    from = fingers.size > 1 ? null : [e.clientX - view.x, e.clientY - view.y];
     if (mapped) jump(e);
   });
-  window.addEventListener("pointerup", () => (from = null));
+  for (const end of ["pointerup", "pointercancel"])
+    window.addEventListener(end, (e) => (fingers.delete(/** @type {PointerEvent} */ (e).pointerId), (from = null)));
   stage.addEventListener("pointermove", (/** @type {PointerEvent} */ e) => {
+    if (fingers.size === 2 && fingers.has(e.pointerId)) return pinch(fingers, e), void (moved = true);
     if (!from) return;
     if (mapped) return jump(e);
     const [x, y] = [e.clientX - from[0], e.clientY - from[1]];
@@ -293,4 +305,19 @@ export function pointer(clicked) {
     const full = fulls.get(target);
     if (full && !target.querySelector("title")) target.append(make("title", {}, full));
   });
+}
+
+/** Two fingers: what is between them stays there, and grows as they part. @param {Map<number, number[]>} fingers @param {PointerEvent} e */
+function pinch(fingers, e) {
+  const { left, top } = stage.getBoundingClientRect();
+  const seen = () => {
+    const [[x0, y0], [x1, y1]] = [...fingers.values()];
+    return { x: (x0 + x1) / 2 - left, y: (y0 + y1) / 2 - top, apart: Math.max(1, Math.hypot(x1 - x0, y1 - y0)) };
+  };
+  const before = seen();
+  fingers.set(e.pointerId, [e.clientX, e.clientY]);
+  const after = seen();
+  view.x += after.x - before.x;
+  view.y += after.y - before.y;
+  zoom(after.apart / before.apart, after.x, after.y);
 }

@@ -1,6 +1,6 @@
 // The steps of the computation: their order, what each has reached, and the rule with its numbers.
 import { RULES, short } from "./calculus.js";
-import { brief, flow, live, nameOf, seenAs, shareOf, slope, state, text, trace, words } from "./model.js";
+import { brief, flow, live, nameOf, readable, seenAs, shareOf, slope, state, text, trace, words } from "./model.js";
 
 /** @typedef {import("./model.js").Line} Line */
 /** @typedef {import("./model.js").Part} Part */
@@ -55,7 +55,7 @@ export function sentences(way, key) {
   const ref = Number(key.slice(key.startsWith("node") ? 4 : 5));
   if (key.startsWith("group")) {
     const it = trace.groups[ref];
-    if (way === "forward") return it.leaves.map(({ value }) => `${it.name}(${it.enters.map((e) => nameOf(e.value)).join(", ")}) = ${text(value)}`);
+    if (way === "forward") return it.leaves.map(({ value }) => `${readable(it.name)}(${it.enters.map((e) => nameOf(e.value)).join(", ")}) = ${text(value)}`);
     return it.enters.filter((e) => e.gradient !== null).map((e) => `∂L/∂${nameOf(e.value)} = ${current && given.size ? short(flow(e.value, 0, ["group", ref, 0])) : brief(e.gradient)}`);
   }
   const node = trace.nodes[ref], inputs = node.uses.map((u) => trace.uses[u].value);
