@@ -61,7 +61,9 @@ def _still_open(case: Case, there: Values, beside: Values, size: float) -> bool:
     numeric gradient there.
     """
     open_ = case.at(there)
-    for n in case.bench.leaves if open_ is not None else ():
+    if open_ is None:
+        return False
+    for n in case.bench.leaves:
         without = {n: np.zeros_like(there[n])}
         found = judged(case, {**beside, **without}) if n != case.leaf else None
         if found is None or found.gap > DEGENERATE * size:
