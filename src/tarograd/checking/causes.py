@@ -12,12 +12,13 @@ import numpy as np
 from tarograd.checking.bench import Bench, OutOfTime
 from tarograd.checking.case import Case, columns
 from tarograd.checking.causes_coupling import coefficient, through_norm
-from tarograd.checking.causes_exchange import operand, wrong_layout, wrong_tensor
-from tarograd.checking.causes_factor import averaged, scale, zero
+from tarograd.checking.causes_exchange import operand, other_array, wrong_layout, wrong_tensor
+from tarograd.checking.causes_factor import averaged, fixed_factor, scale, zero
 from tarograd.checking.causes_formula import by_rows, formula, multiplier, rounded
-from tarograd.checking.causes_mean import part_of_batch, through_mean, unneeded
+from tarograd.checking.causes_gate import mixed_gates, ungated
+from tarograd.checking.causes_mean import beside_samples, part_of_batch, through_mean, unneeded
 from tarograd.checking.causes_paths import inner_matrix, paths
-from tarograd.checking.causes_region import hyperplane, overwrites, slices
+from tarograd.checking.causes_region import hyperplane, overwrites, slices, turned_paths
 from tarograd.checking.causes_shrunk import gated, shrunk
 from tarograd.checking.causes_steps import one_step, overwritten_steps
 from tarograd.checking.causes_term import extra_or_missing, lost_coupling, other_use
@@ -50,6 +51,7 @@ FIRST: tuple[Rule, ...] = (  # the surest and cheapest first
     overwrites,
     wrong_tensor,
     slices,
+    turned_paths,
     mask,
     inner_matrix,
     coupling,
@@ -63,6 +65,8 @@ FIRST: tuple[Rule, ...] = (  # the surest and cheapest first
     piecewise,
     direction,
     untransposed,
+    beside_samples,
+    fixed_factor,
     formula,
 )
 DEEP: tuple[Rule, ...] = (  # about one of several paths, and by many passes
@@ -74,8 +78,21 @@ DEEP: tuple[Rule, ...] = (  # about one of several paths, and by many passes
     gated,
     shrunk,
     by_rows,
+    other_array,
+    ungated,
+    mixed_gates,
 )
-LONG = (operand, accumulated, vanishes, multiplier, gated, shrunk, paths)  # they take many forwards
+LONG = (
+    operand,
+    accumulated,
+    vanishes,
+    multiplier,
+    gated,
+    ungated,
+    mixed_gates,
+    shrunk,
+    paths,
+)  # they take many forwards
 ELEMENTS = 4096
 # Below it a name was wrong more often than right on mistakes that no rule was made for.
 CONFIRMED = 0.72
@@ -93,6 +110,9 @@ def name_cause(case: Case, thorough: bool = True) -> Cause:
         return first
     inner = _at_one_step(case) if thorough else None
     if inner is not None and inner.name != "unclassified":
+        if inner.name == "zero":  # with more steps something arrives, by another path
+            why = f"a path to {case.leaf} is missing: with one step nothing arrives at all"
+            inner = replace(inner, name="missing-term", why=why, fix="add that term")
         return replace(inner, evidence=f"{inner.evidence}; with inputs of one step")
     deep = _named(case, DEEP, thorough)
     return first if deep.name == "unclassified" and first.fix else deep

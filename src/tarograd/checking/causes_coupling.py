@@ -161,48 +161,56 @@ def rank(m: Array, tolerance: float) -> int:
 
 
 def through_norm(case: Case) -> Cause | None:
-    """A norm that was held constant: the claim takes no notice of which way the leaf points."""
-    if not case.others or not all(_held(o) for o in (case, *case.others)):
+    """The part along the leaf, which comes from its norm, is missing or wrong."""
+    found = [_along_leaf(o) for o in (case, *case.others)] if case.others else []
+    if not found or not found[0] or any(f != found[0] for f in found):
         return None
-    return Cause(
-        "missing-term",
-        case.leaf,
-        "the part through the norm is missing",
-        f"forward stays the same when {case.leaf} grows as a whole; without the part along "
-        f"{case.leaf} the claim is the numeric gradient, and it is the same for any other "
-        f"direction of {case.leaf}, at {1 + len(case.others)} random points",
-        "the norm depends on every element: subtract the part along the unit vector",
-        0.85,
-    )
+    alike = f"forward stays the same when {case.leaf} grows as a whole; without the part along "
+    alike += f"{case.leaf} the claim is the numeric gradient"
+    points = f"at {1 + len(case.others)} random points"
+    if found[0] == "missing-term":
+        why, fix = "is missing", "the norm depends on every element: subtract that part"
+        alike += f", and it is the same for any other direction of {case.leaf}"
+    elif found[0] == "sign":
+        why, fix = "has the wrong sign", "subtract that part instead of adding it"
+        alike += f"; the rest of it is the same for any other direction of {case.leaf}"
+    else:
+        why = "has a wrong coefficient, such as another power of the norm"
+        fix = "derive the coefficient of that part again"
+    why = f"the part through the norm {why}"
+    return Cause(found[0], case.leaf, why, f"{alike}, {points}", fix, 0.85)
 
 
-def _held(case: Case) -> bool:
-    """Whether n = a (1 - x xᵀ / |x|²) along some axes, and a does not know x but for its norm."""
+def _along_leaf(case: Case) -> str:
+    """What is wrong with the part of n = u - (u · x) x / |x|² along x, where u knows only |x|."""
     given = matrices(case)
     if given is None or case.x.size < 3:
-        return False
+        return ""
     a, n, tolerance = given
     for axis in (None, *range(case.x.ndim)):
         shape = (-1, *case.x.shape)
-        x, claimed, numeric = case.x[None], a.reshape(shape), n.reshape(shape)
-        where = None if axis is None else axis + 1
-        along = tuple(range(1, len(shape))) if where is None else (where,)
-        if int(np.prod([shape[i] for i in along])) < 3:
+        along = tuple(range(1, len(shape))) if axis is None else (axis + 1,)
+        if int(np.prod([case.x.shape[i - 1] for i in along])) < 3:
             continue
-        square = np.maximum(np.sum(x * x, axis=along, keepdims=True), 1e-300)
-        rest = claimed - np.sum(claimed * x, axis=along, keepdims=True) * x / square
-        if np.max(np.abs(rest - numeric)) > 10 * tolerance:
+        part = _part(a.reshape(shape), case.x[None], along).reshape(a.shape)
+        if np.max(np.abs(a - part - n)) > 10 * tolerance:
             continue
-        if np.max(np.abs(numeric - claimed)) <= 100 * tolerance:
-            return False
-        flipped = case.bench.random.permutation(case.x.shape[axis or 0])
-        turned = np.take(case.x, flipped, axis=axis or 0)
-        other = case.at({**case.bench.values, case.leaf: turned})
-        return (
-            other is not None
-            and other.has_matrices
-            and other.claimed.shape == a.shape
-            and bool(np.max(np.abs(other.claimed - a)) <= 10 * tolerance)
-            and bool(np.max(np.abs(other.numeric - n)) > 100 * tolerance)
-        )
-    return False
+        if np.max(np.abs(part)) <= 100 * tolerance:
+            return ""
+        other = case.at({**case.bench.values, case.leaf: np.roll(case.x, 1, axis=axis or 0)})
+        turned = other is not None and other.has_matrices and other.claimed.shape == a.shape
+        if other is None or not turned or np.max(np.abs(other.numeric - n)) <= 100 * tolerance:
+            return ""
+        its = _part(other.claimed.reshape(shape), other.x[None], along).reshape(a.shape)
+        for times, name in ((0, "missing-term"), (-1, "sign")):  # the coefficient in the claim
+            u = n + part / (1 - times), other.numeric + its / (1 - times)
+            if np.max(np.abs(u[0] - u[1])) <= 10 * tolerance:
+                return name
+        return "formula"
+    return ""
+
+
+def _part(rows: Array, x: Array, along: tuple[int, ...]) -> Array:
+    """The parts of rows along x."""
+    square = np.maximum(np.sum(x * x, axis=along, keepdims=True), 1e-300)
+    return np.asarray(np.sum(rows * x, axis=along, keepdims=True) * x / square)

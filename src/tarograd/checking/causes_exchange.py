@@ -8,7 +8,7 @@ import numpy as np
 
 from tarograd.checking.case import Case
 from tarograd.checking.jacobians import matrices
-from tarograd.checking.points import unequal
+from tarograd.checking.points import samples, unequal
 from tarograd.checking.report import Cause
 from tarograd.checking.subject import Array, Values
 from tarograd.checking.transforms import Transform, transforms
@@ -211,9 +211,10 @@ def wrong_tensor(case: Case) -> Cause | None:
 def _multiplied_with(case: Case) -> Cause | None:
     """A parameter whose claimed Jacobian is made of an input, and the numeric one is not."""
     shape = _shapes(case)
-    if case.leaf in case.bench.subject.inputs or not case.others:
+    inputs = samples(case.bench)
+    if case.leaf in inputs or not case.others:
         return None
-    for name in case.bench.subject.inputs:
+    for name in inputs:
         x = case.bench.values[name]
         if (
             x.dtype.kind == "f"
@@ -232,10 +233,36 @@ def _multiplied_with(case: Case) -> Cause | None:
     return None
 
 
+def other_array(case: Case) -> Cause | None:
+    """Forward is linear in a weight, and what stands beside it is another array in backward."""
+    if case.leaf in samples(case.bench) or not case.others:
+        return None
+    given = matrices(case)
+    moved = [case.at({**case.bench.values, case.leaf: o.x}) for o in case.others]
+    if given is None or any(o is None or not o.has_matrices for o in moved):
+        return None
+    a, n, tolerance = given
+    has_a, has_n = (np.abs(m) > tolerance for m in (a, n))
+    gaps = [(o.claimed - a, o.numeric - n) for o in moved if o is not None]
+    if any(p.shape != a.shape or np.any(np.abs((p, q)) > tolerance) for p, q in gaps):
+        return None
+    if not np.array_equal(has_a, has_n) or np.mean(np.abs(a - n)[has_a] > 10 * tolerance) < 0.9:
+        return None
+    return Cause(
+        "wrong-tensor",
+        case.leaf,
+        f"the upstream gradient is not multiplied with what forward multiplies {case.leaf} with",
+        f"neither Jacobian depends on {case.leaf}, and where one is 0 the other is; the numbers "
+        f"differ, at {len(gaps) + 1} points",
+        f"take the array that stands beside {case.leaf} in forward",
+        0.75,
+    )
+
+
 def _passed_through(case: Case) -> Cause | None:
     """An input whose claimed gradient is dout @ V.T with a parameter V that forward changes."""
     shape = _shapes(case)
-    if shape is None or case.leaf not in case.bench.subject.inputs or not case.others:
+    if shape is None or case.leaf not in samples(case.bench) or not case.others:
         return None
 
     def plain(o: Case, name: str) -> Array:
@@ -302,4 +329,4 @@ def _taken(case: Case, words: str) -> Cause:
     )
 
 
-__all__ = ["Transform", "operand", "wrong_layout", "wrong_tensor"]
+__all__ = ["Transform", "operand", "other_array", "wrong_layout", "wrong_tensor"]

@@ -12,6 +12,7 @@ from tarograd.checking.points import (
     SIZES,
     batch_size,
     batched,
+    elsewhere,
     unused_size,
     with_batch,
     with_length,
@@ -206,3 +207,30 @@ def _batch(case: Case, k: float, elements: str, seen: list[tuple[int, float]]) -
 def _besides(case: Case, rest: float) -> str:
     """The factor that there is besides the batch size, if there is one."""
     return "" if near(rest, 1) else f", and is {rest:.6g} times as large besides{hint(case, rest)}"
+
+
+def fixed_factor(case: Case) -> Cause | None:
+    """Each element has a factor of its own, which no input and no parameter changes."""
+    if case.x.size < 3 or case.left_out.any() or not np.all(np.abs(case.n) > 1e-3 * case.size):
+        return None
+    points = [case.at(elsewhere(case.bench)) for _ in range(2)]
+    ratio, seen = case.a / case.n, 0
+    for other in (Case(case.bench, case.leaf), *points):
+        if other is None or other.x.shape != case.x.shape:
+            return None
+        known = np.abs(other.n) > 1e-3 * other.size
+        if np.any(np.abs(other.a - ratio * other.n)[known] > 1e-5 * np.abs(other.n)[known]):
+            return None
+        seen += int(np.count_nonzero(known))
+    if seen < 1.5 * case.x.size or np.ptp(ratio) < 1e-3 * np.max(np.abs(ratio)):
+        return None
+    return Cause(
+        "wrong-tensor",
+        case.leaf,
+        "a factor that depends on neither inputs nor parameters, such as noise, a mask or weights "
+        "of classes, is left out or is another one than in forward",
+        f"analytic / numeric is another number for each element, from {np.min(ratio):.4g} to "
+        f"{np.max(ratio):.4g}, the same at 3 random points and under other upstream gradients",
+        "keep that array in forward, and multiply by it in backward",
+        0.85,
+    )

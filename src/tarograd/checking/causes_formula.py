@@ -9,7 +9,7 @@ import numpy as np
 from tarograd.checking.case import Case
 from tarograd.checking.jacobians import matrices
 from tarograd.checking.known import in_words
-from tarograd.checking.points import elsewhere, with_batch
+from tarograd.checking.points import elsewhere, samples, with_batch
 from tarograd.checking.report import Cause
 from tarograd.checking.subject import Array, Values
 
@@ -258,19 +258,19 @@ def _derivative(case: Case, one: Case, seen: str) -> Cause | None:
 
 def _own_column(case: Case, one: Case) -> bool:
     """Whether the ratio in a column of a weight or bias is a function of that column alone."""
-    values, inputs = one.bench.values, case.bench.subject.inputs
+    values, inputs = one.bench.values, samples(case.bench)
     columns = one.x.shape[-1] if one.x.ndim else 0
     if case.leaf in inputs or columns < 2:
         return False
-    profile = _profile(one.n)
     beside = {
         n
         for n in one.bench.leaves
         if values[n].shape[-1:] == (columns,)
-        and (n == case.leaf or _along(Case(one.bench, n, one.c), profile))
+        and (n == case.leaf or _along(Case(one.bench, n, one.c), _profile(one.n)))
     }
     before, changed = _safe_ratio(one).reshape(one.x.shape), False
-    for kept in (np.arange(columns) < columns // 2, np.arange(columns) % 2 == 0):
+    bad = np.flatnonzero(np.any(one.wrong.reshape(-1, columns), axis=0))
+    for kept in (np.isin(np.arange(columns), p) for p in (bad[: len(bad) // 2], bad[::2])):
         there = dict(values)
         for n in one.bench.leaves:
             if n not in inputs:
@@ -353,9 +353,9 @@ def _other_factor(case: Case, one: Case) -> str | None:
 
     The gradient of a weight is an outer product of what it is multiplied with and what arrives.
     """
-    if case.leaf in case.bench.subject.inputs or case.x.ndim != 2:
+    if case.leaf in samples(case.bench) or case.x.ndim != 2:
         return None
-    for n in case.bench.subject.inputs:
+    for n in samples(case.bench):
         x = one.bench.values[n].ravel()
         for axis in (0, 1):
             if x.dtype.kind != "f" or x.size != case.x.shape[axis] or x.size < 2:

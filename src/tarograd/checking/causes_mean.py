@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tarograd.checking.case import Case
-from tarograd.checking.points import batched, elsewhere
+from tarograd.checking.points import batched, elsewhere, runs
 from tarograd.checking.report import Cause
 
 
@@ -97,3 +97,38 @@ def _undivided(case: Case) -> str:
         if np.any(change) and np.all(np.abs(gap - part) <= 10 * case.tolerance):
             return words
     return ""
+
+
+def beside_samples(case: Case) -> Cause | None:
+    """What a claim says of one row depends on the other rows, which forward keeps apart."""
+    for axis in range(case.x.ndim if case.others else 0):
+        if case.x.shape[axis] < 2 or not case.bench.subject.takes_upstream:
+            continue
+        if all(_coupled(o, axis) for o in (case, *case.others)):
+            return Cause(
+                "wrong-axis",
+                case.leaf,
+                f"backward takes a sum, mean or size over axis {axis} too, along which forward "
+                "keeps the elements apart",
+                f"when only the other indices of axis {axis} change, the numeric gradient of the "
+                f"first stays and the claimed one changes, at {1 + len(case.others)} random points",
+                f"leave axis {axis} out of the axes of that sum",
+                0.85,
+            )
+    return None
+
+
+def _coupled(case: Case, axis: int) -> bool:
+    """Whether only the claim for the first index changes with the others."""
+    first = (slice(None),) * axis + (0,)
+    changed = elsewhere(case.bench)[case.leaf]
+    changed[first] = case.x[first]
+    bench = runs(case.bench, {**case.bench.values, case.leaf: changed})
+    if bench is None or bench.y.shape != case.c.shape:
+        return False
+    other = Case(bench, case.leaf, case.c)
+    if other.left_out.any() or case.left_out.any() or not np.any(case.n[first]):
+        return False
+    stays = np.abs(other.n - case.n)[first] <= case.tolerance
+    moves = np.abs(other.a - case.a)[first] > 100 * case.tolerance
+    return bool(np.all(stays) and np.any(moves))

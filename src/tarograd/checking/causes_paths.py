@@ -13,7 +13,7 @@ import numpy as np
 
 from tarograd.checking.case import Case
 from tarograd.checking.causes_factor import near
-from tarograd.checking.points import elsewhere, with_batch
+from tarograd.checking.points import elsewhere, samples, with_batch
 from tarograd.checking.report import Cause
 from tarograd.checking.subject import Array, Values
 
@@ -130,24 +130,24 @@ def _points(case: Case) -> list[Case]:
 
 def _few_rows(case: Case, values: Values) -> dict[str, Array]:
     """Two samples, or one with two steps where an axis stands between samples and features."""
-    inputs = [values[n] for n in case.bench.subject.inputs if n in case.bench.leaves]
+    inputs = [values[n] for n in samples(case.bench) if n in case.bench.leaves]
     steps = any(x.ndim == 3 for x in inputs)
     narrow = any(x.ndim and x.shape[-1] <= ROWS for x in inputs)
     few = with_batch(case.bench.at(dict(values)), 1 if steps or narrow else ROWS)
     few = dict(values if few is None else few)
-    names = [n for n in case.bench.subject.inputs if few[n].ndim == 3]
+    names = [n for n in samples(case.bench) if few[n].ndim == 3]
     return {**few, **{n: few[n][:, :ROWS] for n in names}}
 
 
 def _cut(case: Case, values: Values) -> dict[str, Array]:
     """The first rows of every input, where they have not equally many."""
-    inputs = case.bench.subject.inputs
+    inputs = samples(case.bench)
     return {n: v[:ROWS] if n in inputs and v.ndim == 2 else v for n, v in values.items()}
 
 
 def _explained(case: Case) -> dict[tuple[str, str], float]:
     """What the claim is, in terms of the shares: kind, through what, how many times."""
-    shares = _to_input(case) if case.leaf in case.bench.subject.inputs else _to_weight(case)
+    shares = _to_input(case) if case.leaf in samples(case.bench) else _to_weight(case)
     gap, n = case.a - case.n, case.n
     rest = n - sum((s.value for s in shares), np.zeros(n.shape))
     parts = [(s.name, s.value) for s in shares]
@@ -161,7 +161,7 @@ def _explained(case: Case) -> dict[tuple[str, str], float]:
             found["only", name] = 1.0
     if shares and np.max(np.abs(rest)) > 1e-3 * np.max(np.abs(n)) and _same(gap, -rest, n):
         found["part", "nothing else, straight through,"] = -1.0
-    if case.leaf in case.bench.subject.inputs:
+    if case.leaf in samples(case.bench):
         found |= _exchanged(case, shares)
     return found
 
@@ -194,7 +194,7 @@ def _to_weight(case: Case) -> list[Share]:
     if w.ndim != 2 or w.shape[0] <= w.shape[1]:
         return []
     found = []
-    for name in case.bench.subject.inputs:
+    for name in samples(case.bench):
         if name not in case.bench.leaves or case.bench.values[name].shape[-1:] != w.shape[:1]:
             continue
         x = case.bench.values[name].reshape(-1, len(w))

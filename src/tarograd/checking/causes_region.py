@@ -9,6 +9,7 @@ import numpy as np
 
 from tarograd.checking.case import Case
 from tarograd.checking.jacobians import matrices
+from tarograd.checking.points import samples
 from tarograd.checking.report import Cause
 from tarograd.checking.subject import Array
 
@@ -24,7 +25,7 @@ def overwrites(case: Case) -> Cause | None:
         if kind is None or any(k != kind for k in kinds):
             continue
         which, along = kind, ", ".join(map(str, axes))
-        if case.leaf in case.bench.subject.inputs and _own_place(case, shape, axes):
+        if case.leaf in samples(case.bench) and _own_place(case, shape, axes):
             return _cause(
                 "missing-term",
                 case,
@@ -40,6 +41,7 @@ def overwrites(case: Case) -> Cause | None:
                 f"of the upstream gradient only the first index of axis {along} is used",
                 "the claimed paths from the other outputs are all 0, those from it are right",
                 "use all of dout",
+                0.84,  # a carry that is missing in another leaf says more
             )
         return _cause(
             "overwrites",
@@ -217,6 +219,26 @@ def _of_data(case: Case, kind: str) -> Cause | None:
         return _cause("sign", case, why, seen, fix, 0.85)
     why = f"the elements that {data} marks have a wrong factor"
     return _cause("formula", case, why, seen, f"derive the term with {data} again", 0.8)
+
+
+def turned_paths(case: Case) -> Cause | None:
+    """Every entry of the claimed Jacobian is right or its negative, always the same ones."""
+    signs = []
+    for o in (case, *case.others):
+        given = matrices(o)
+        if given is None:
+            return None
+        a, n, tolerance = given
+        right, turned = (np.abs(m) <= 10 * tolerance for m in (a - n, a + n))
+        live = np.abs(n) > 100 * tolerance
+        if not np.all(right | turned) or not np.any(right & live) or not np.any(turned & live):
+            return None
+        signs.append(np.where(live, np.where(right, 1, -1), 0))
+    if any(s.shape != signs[0].shape or np.any(s * signs[0] < 0) for s in signs):
+        return None
+    seen = "each entry of the Jacobian is right or -1 times what it should be, always the same ones"
+    why = "some of the paths have the wrong sign, such as what comes back from the next step"
+    return _cause("sign", case, why, seen, "turn the sign of what those paths add", 0.9)
 
 
 def _end(case: Case, wrong: Array) -> Cause | None:

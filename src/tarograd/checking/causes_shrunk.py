@@ -11,7 +11,7 @@ from tarograd.checking.case import Case
 from tarograd.checking.causes_factor import factor, near
 from tarograd.checking.causes_vanish import DEGENERATE, Change, judged
 from tarograd.checking.decision import RIGHT, WRONG
-from tarograd.checking.points import runs, with_batch
+from tarograd.checking.points import runs, samples, with_batch
 from tarograd.checking.projection import moved
 from tarograd.checking.report import Cause
 from tarograd.checking.subject import Array, Values, rms
@@ -70,7 +70,7 @@ def _cuts(case: Case, values: Values) -> Iterator[tuple[str, Change]]:
     for n in floats:
         yield f"{n} = 0", partial(_without, name=n)
     for n in floats:
-        first = n in case.bench.subject.inputs and case.bench.values[n].ndim > 1
+        first = n in samples(case.bench) and case.bench.values[n].ndim > 1
         for axis in range(int(first), values[n].ndim):
             if values[n].shape[axis] > 1:
                 yield f"{n} = 0 but for one index of axis {axis}", partial(_one, name=n, axis=axis)

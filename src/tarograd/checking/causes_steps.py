@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tarograd.checking.case import Case
-from tarograd.checking.points import elsewhere, with_length
+from tarograd.checking.points import elsewhere, samples, with_length
 from tarograd.checking.report import Cause
 from tarograd.checking.subject import Array, Values
 
@@ -16,18 +16,19 @@ FITS = 1e-6  # the relative error to which sums have to agree
 def _steps(case: Case) -> list[str]:
     """The inputs with an axis of steps."""
     values = case.bench.values
-    return [n for n in case.bench.subject.inputs if n in case.bench.leaves and values[n].ndim == 3]
+    return [n for n in samples(case.bench) if n in case.bench.leaves and values[n].ndim == 3]
 
 
 def one_step(case: Case) -> Case | None:
     """The case with one step, where the leaf is wrong in that one: nothing goes between steps."""
-    lengths = {case.bench.values[n].shape[1] for n in _steps(case)}
-    if len(lengths) != 1 or lengths == {1}:
-        return None
-    alone = case.at(with_length(case.bench, 1, lengths.pop(), 1))
-    if alone is None or not np.any(alone.n):  # a weight between steps has no part in one
-        return None
-    return alone if np.any(alone.wrong) else None
+    for axis in (1, 0):  # in some libraries the steps come first, and then the samples
+        lengths = {case.bench.values[n].shape[axis] for n in _steps(case)}
+        if len(lengths) != 1 or lengths == {1}:
+            continue
+        alone = case.at(with_length(case.bench, axis, lengths.pop(), 1))
+        if alone is not None and np.any(alone.n):  # a weight between steps has no part in one
+            return alone if np.any(alone.wrong) else None
+    return None
 
 
 def overwritten_steps(case: Case) -> Cause | None:
@@ -36,7 +37,7 @@ def overwritten_steps(case: Case) -> Cause | None:
     What is added beside x @ V gets the gradient that arrives there, which comes back to x through
     V: with nothing else that x goes through, db @ V.T is the sum of dx over samples and steps.
     """
-    if case.x.ndim != 1 or case.leaf in case.bench.subject.inputs:
+    if case.x.ndim != 1 or case.leaf in samples(case.bench):
         return None
     for x in _steps(case):
         for v in case.bench.leaves:

@@ -80,7 +80,17 @@ def _constant(case: Case) -> Cause | None:
     name = _alone(case, e)
     said = "the difference of the Jacobians is constant, and there are points where it is all that "
     said += f"is left of the {'numeric' if name == 'missing-term' else 'claimed'} one"
-    return _term(name, case, "a linear term", said) if name else None
+    if name:
+        return _term(name, case, "a linear term", said)
+    return Cause(
+        "missing-term",
+        case.leaf,
+        "a linear term is missing, or it is another one than in the function",
+        f"the difference of the Jacobians is constant, at {1 + len(case.others)} random points, "
+        "and the numeric one is not",
+        f"look for what the gradient of {case.leaf} adds without multiplying it by a variable",
+        0.73,
+    )
 
 
 def _alone(case: Case, e: Array) -> str | None:

@@ -15,7 +15,7 @@ import numpy as np
 from tarograd.checking.case import Case
 from tarograd.checking.decision import RIGHT, WRONG, Judgement, judge, random_direction
 from tarograd.checking.jacobians import matrices
-from tarograd.checking.points import batch_size, elsewhere, runs, with_batch
+from tarograd.checking.points import batch_size, elsewhere, runs, samples, with_batch
 from tarograd.checking.report import Cause
 from tarograd.checking.subject import Array, Values
 
@@ -41,16 +41,16 @@ def vanishes(case: Case) -> Cause | None:
         return None
     sizes = [j.scale for j in usual if j is not None]
     for name, why, fix, change, control in _trials(case):
-        if all(_gone(case, change(v), size) for v, size in zip(points, sizes, strict=True)) and (
+        if all(vanished(case, change(v), size) for v, size in zip(points, sizes, strict=True)) and (
             control is None
-            or all(_there(case, control(v), size) for v, size in zip(points, sizes, strict=True))
+            or all(_there(case, control(v)) for v, size in zip(points, sizes, strict=True))
         ):
             seen = "the gradient is right there, and wrong beside it, at two random points"
             return Cause(name, case.leaf, why, seen, fix, 0.8)
     return None
 
 
-def _gone(case: Case, values: Values, size: float) -> bool:
+def vanished(case: Case, values: Values, size: float) -> bool:
     """Whether the leaf is right there, twice, with a gradient that is worth the name."""
     for _ in range(2):
         found = judged(case, values)
@@ -59,7 +59,7 @@ def _gone(case: Case, values: Values, size: float) -> bool:
     return True
 
 
-def _there(case: Case, values: Values, size: float) -> bool:
+def _there(case: Case, values: Values) -> bool:
     found = judged(case, values)
     return found is not None and found.verdict == WRONG
 
@@ -203,7 +203,7 @@ def _alike(case: Case, one: Values, two: Values) -> bool:
 
 def accumulated(case: Case) -> Cause | None:
     """Of the contributions along an axis of the input only one is there: the first or the last."""
-    inputs = case.bench.subject.inputs
+    inputs = samples(case.bench)
     if case.leaf in inputs:
         return None
     usual = judged(case, case.bench.values)
@@ -216,8 +216,8 @@ def accumulated(case: Case) -> Cause | None:
             if usual is None or x.shape[axis] < 2:
                 continue
             right = [
-                _gone(case, _only(case.bench.values, n, axis, i), usual.scale)
-                and _gone(case, _only(elsewhere(case.bench), n, axis, i), usual.scale)
+                vanished(case, _only(case.bench.values, n, axis, i), usual.scale)
+                and vanished(case, _only(elsewhere(case.bench), n, axis, i), usual.scale)
                 for i in ends
             ]
             if right.count(True) != 1:

@@ -86,6 +86,15 @@ def _taken(bench: Bench, names: tuple[str, ...]) -> bool:
     return values is not None and runs(bench, values) is not None
 
 
+def samples(bench: Bench) -> tuple[str, ...]:
+    """The inputs that are no weights; a function takes its weights as arguments, too."""
+    inputs = bench.subject.inputs
+    if any(n not in inputs for n in bench.leaves):
+        return inputs
+    rows = batched(bench)
+    return tuple(n for n in inputs if n in rows or n not in bench.leaves)
+
+
 def batch_size(bench: Bench) -> int:
     """The number of samples, or 0."""
     return next((len(bench.values[n]) for n in batched(bench)), 0)

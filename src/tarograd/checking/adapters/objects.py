@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,12 @@ from numpy.typing import DTypeLike
 
 from tarograd.checking.adapters import discovery
 from tarograd.checking.adapters.arguments import Arguments, as_outputs
+from tarograd.checking.adapters.matching import Matching, Traces
 from tarograd.checking.adapters.styles import Style
 from tarograd.checking.randomness import Randomness, reachable, same_state
 from tarograd.checking.subject import Array, Values
 
 RESETS = ("zero_grad", "zero_grads", "zerograd", "clear_grads", "cleargrads", "reset_grad")
-INPUT_GRADIENTS = ("dx", "dX", "grad_input", "dinputs", "dinput", "grad_x", "dout_x", "gx")
 
 
 class ObjectSubject:
@@ -44,56 +43,39 @@ class ObjectSubject:
         self.arguments = Arguments(style.signature, inputs, dtype)
         self.values: dict[str, Array] = dict(self.arguments.values)
         self.inputs = tuple(self.values)
-        self.notes: list[str] = []
         self._generators = reachable(layer)
         self._randomness = Randomness(self._generators)
         self._held = discovery.arrays(layer)
         self._loose = discovery.loose(layer)
         self.draws = True
-        self._places: dict[str, discovery.Place] = {}
-        self._returned: dict[str, Any] = {}
-        self._used: list[discovery.Path] = []  # what backward finds, though it may replace it
-        self._written: dict[discovery.Path, tuple[int, ...]] = {}  # by the first backward
+        matching = Matching(self.name, self.arguments, self._held, self._loose, dtype)
+        self._places = matching.places
         try:
-            self._discover(params or {})
+            matching.find(self._first_pass(), params or {})
         except BaseException:  # also when the user stops it here
             self.release()
             raise
+        self.values, self.leaves, self.notes = matching.values, matching.leaves, matching.notes
+        self._returned = matching.returned
 
-    def _first_pass(self) -> tuple[ObjectRun, Any]:
-        """A forward and backward to look at; with all lengths equal where backward fails."""
-        error: Exception | None = None
+    def _first_pass(self) -> Traces:
+        """What a forward and backward leave; with all lengths equal where backward fails."""
+        traces: Traces | None = None
         for values, arrays in ((self.values, self._held), self._squared()):
             run = ObjectRun(self, values, 0, arrays)
             before = run.randomness.states()
             try:
                 outputs = run.forward({n: np.array(x) for n, x in values.items()})
             except Exception:
-                if error is None:
+                if traces is None:
                     raise
                 break
-            held = {p: np.array(a) for p, a in discovery.arrays(run.layer).items()}
-            loose = copy.deepcopy(discovery.loose(run.layer))
-            self._used = [p for p, a in run.arrays.items() if discovery.get(run.layer, p) is a]
-            try:
-                returned = run.call_backward(tuple(np.ones_like(y) for y in outputs))
-            except Exception as raised:
-                error = error or raised
-                continue
-            after = run.randomness.states()
-            self.draws = not same_state(before, after)
-            self._written = {
-                path: array.shape
-                for path, array in discovery.arrays(run.layer).items()
-                if path not in held or not np.array_equal(array, held[path], equal_nan=True)
-            }
-            self._written |= {
-                path: shape
-                for path, x in discovery.loose(run.layer).items()
-                if loose.get(path) != x and (shape := discovery.shape(x)) is not None
-            }
-            return run, returned
-        return run, error
+            traces = run.traces(outputs)
+            if not traces.failed:
+                self.draws = not same_state(before, run.randomness.states())
+                break
+        assert traces is not None
+        return traces
 
     def _squared(self) -> tuple[dict[str, Array], dict[discovery.Path, Array]]:
         """The inputs and all arrays of the object with one length for every axis but the batch."""
@@ -108,135 +90,6 @@ class ObjectSubject:
 
         values = {n: square(x, int(x.shape[:1] == (rows,))) for n, x in self.values.items()}
         return values, {p: square(x, 0) for p, x in self._held.items()}
-
-    def _discover(self, params: Mapping[str, str]) -> None:
-        run, returned = self._first_pass()
-        failed = isinstance(returned, Exception)
-        if failed:
-            returned = ()
-            self._returned = dict.fromkeys(self.arguments.floats)
-        kept = {p: a for p, a in run.arrays.items() if discovery.get(run.layer, p) is a}
-        found = list(discovery.by_hand(params)) or list(discovery.places(self._used, run.layer))
-        found += [] if params else self._beside_loose(run.layer)
-        found = [replace(p, name=self._beside_inputs(p.name)) for p in found]
-        for place in found:
-            array = discovery.get(run.layer, place.parameter)
-            if not discovery.is_array(array) and place.parameter not in self._loose:
-                raise ValueError(f"params: {self.name} has no float array {place.name!r}")
-            if discovery.get(run.layer, place.gradient) is None and not failed:
-                gradient = discovery.spelled(place.gradient)
-                raise ValueError(f"params: {self.name} has no {gradient!r} after backward")
-            self._places[place.name] = place
-            self.values[place.name] = np.array(self._held.get(place.parameter, array), self.dtype)
-        known = {path for place in found for path in (place.parameter, place.gradient)}
-        rest = [p for p in self._used if p not in known]
-        lists = [p for p, x in self._loose.items() if isinstance(x, list) and p not in known]
-        by_place = not rest and isinstance(returned, list | tuple)
-        if isinstance(returned, Mapping) or (
-            by_place and len(returned) == len(self.arguments.floats) + len(lists)
-        ):
-            rest += lists
-        whole = self._is_whole(returned)
-        self._match_returned(np.array(returned) if whole else returned, run.layer, rest)
-        self.leaves = tuple(dict.fromkeys([*self._returned, *self._places]))
-        if not self.leaves:
-            raise ValueError(self._nothing_found(returned, kept))
-        self._note_the_rest(kept)
-
-    def _beside_loose(self, layer: Any) -> list[discovery.Place]:
-        """Floats and lists of floats beside which backward writes a gradient of their shape."""
-        return [
-            place
-            for place in discovery.places(self._loose, layer)
-            if self._written.get(place.gradient) == discovery.shape(self._loose[place.parameter])
-        ]
-
-    def _beside_inputs(self, name: str) -> str:
-        """The name of a parameter, which an argument of forward may have as well."""
-        return f"self.{name}" if name in self.inputs else name
-
-    def _nothing_found(self, returned: Any, kept: Mapping[discovery.Path, Array]) -> str:
-        if not self.arguments.floats and not kept:
-            return (
-                f"{self.name}: nothing to differentiate: none of the inputs is an array of floats; "
-                "whole numbers are data, write 100.0 for 100 or x.astype(float)"
-            )
-        beside = ", ".join(map(discovery.name_of, kept)) or "anything"
-        line = self._line_to_copy(list(kept)) or 'params={"W": "dW"}'
-        return (
-            f"{self.name}: no gradient was found: backward returned {type(returned).__name__}, and "
-            f"none stands beside {beside}. Say where they are: check_gradients(layer, x, {line})"
-        )
-
-    def _line_to_copy(self, parameters: Sequence[discovery.Path]) -> str:
-        """Where the gradients may be: what backward wrote in the shape of each parameter."""
-        pairs: dict[str, str] = {}
-        for path in parameters:
-            for place, shape in self._written.items():
-                spelled = discovery.spelled(place)
-                if shape == self._held[path].shape and spelled not in pairs.values():
-                    pairs[discovery.spelled(path)] = spelled
-                    break
-        text = ", ".join(f'"{p}": "{g}"' for p, g in pairs.items())
-        return f"params={{{text}}}" if pairs else ""
-
-    def _note_the_rest(self, kept: Mapping[discovery.Path, Array]) -> None:
-        """List what is not checked: float arrays for which no gradient was found."""
-        for name in self.arguments.floats:
-            if name not in self.leaves:
-                self.notes.append(f"{name}: backward gives no gradient for it; not checked")
-        places = self._places.values()
-        known = {p.parameter for p in places} | {p.gradient for p in places}
-        lost = [
-            path
-            for path, array in kept.items()  # a running mean is not as it was
-            if path not in known and array.size > 1 and np.array_equal(array, self._held[path])
-        ]
-        if lost:
-            names = ", ".join(discovery.name_of(path) for path in lost[:6])
-            line = self._line_to_copy(lost)
-            self.notes.append(
-                f"no gradient found for {names}; not checked"
-                + (f"; perhaps {line}" if line else "")
-            )
-
-    def _match_returned(self, returned: Any, layer: Any, rest: list[discovery.Path]) -> None:
-        """Which leaf each thing that backward returned belongs to."""
-        floats = self.arguments.floats
-        spare = [self._beside_inputs(discovery.name_of(p)) for p in rest]
-        if isinstance(returned, Mapping):
-            for name in (*floats, *self._places, *spare):
-                for key in (name, *discovery.spellings(name)):
-                    if key in returned:
-                        self._claim(name, key, rest)
-                        break
-        elif isinstance(returned, tuple | list):
-            names = list(self.inputs) if len(returned) == len(self.inputs) else floats
-            for i, name in enumerate([*names, *spare][: len(returned)]):
-                if returned[i] is not None and name not in self._places:
-                    self._claim(name, i, rest)
-        elif floats:
-            named = (*INPUT_GRADIENTS, f"d{floats[0]}")
-            held = [f for f in named if isinstance(getattr(layer, f, None), np.ndarray)]
-            if returned is not None or held:
-                self._returned[floats[0]] = None if returned is not None else ("field", held[0])
-
-    def _is_whole(self, returned: Any) -> bool:
-        """Whether a list is the gradient of the one input, in its shape, and no list of several."""
-        floats = self.arguments.floats
-        if not isinstance(returned, list | tuple) or len(floats) != 1 or not returned:
-            return False
-        whole = discovery.shape(returned) == self.values[floats[0]].shape
-        return whole and discovery.shape(returned[0]) != self.values[floats[0]].shape
-
-    def _claim(self, name: str, key: Any, rest: list[discovery.Path]) -> None:
-        if name not in self.inputs and name not in self._places:
-            path = next(p for p in rest if self._beside_inputs(discovery.name_of(p)) == name)
-            self.values[name] = np.array(self._held.get(path, self._loose.get(path)), self.dtype)
-            self._places[name] = discovery.Place(name, path, ())
-        if name in self.inputs and self.values[name].dtype.kind != "f":
-            return
-        self._returned[name] = key
 
     def fresh(self, values: Values | None = None, draw: int = 0) -> ObjectRun:
         """A copy of the object in its first state."""
@@ -305,6 +158,31 @@ class ObjectRun:
                 f"{self.subject.name}: forward takes {names} as a list, and is checked with an "
                 f"array in its place: {error}"
             ) from error
+
+    def traces(self, outputs: tuple[Array, ...]) -> Traces:
+        """What backward returns, and what it writes into the object."""
+
+        def in_place() -> dict[discovery.Path, Array]:
+            return {p: a for p, a in self.arrays.items() if discovery.get(self.layer, p) is a}
+
+        held = {p: np.array(a) for p, a in discovery.arrays(self.layer).items()}
+        loose = copy.deepcopy(discovery.loose(self.layer))
+        used = list(in_place())
+        try:
+            returned = self.call_backward(tuple(np.ones_like(y) for y in outputs))
+        except Exception:
+            return Traces(self.layer, (), True, used, in_place(), {})
+        written = {
+            path: array.shape
+            for path, array in discovery.arrays(self.layer).items()
+            if path not in held or not np.array_equal(array, held[path], equal_nan=True)
+        }
+        written |= {
+            path: shape
+            for path, x in discovery.loose(self.layer).items()
+            if loose.get(path) != x and (shape := discovery.shape(x)) is not None
+        }
+        return Traces(self.layer, returned, False, used, in_place(), written)
 
     def call_backward(self, upstream: tuple[Array, ...]) -> Any:
         """What backward returns; gradients that are meant to add up start from zero."""

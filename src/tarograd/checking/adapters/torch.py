@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,9 +45,10 @@ class TorchSubject:
         self.module = copy.deepcopy(subject).to("cpu", wide) if is_module else None
         self.compute: Callable[..., Any] = subject if self.module is None else self.module
         owner = getattr(subject, "__self__", None)
-        own_function = isinstance(owner, type)  # `MyFunction.apply` tells no names
         self.name = owner.__name__ if isinstance(owner, type) else _name(subject)
-        function = print if own_function else getattr(subject, "forward", subject)
+        function = getattr(subject, "forward", subject)
+        if isinstance(owner, type):  # `MyFunction.apply` itself tells no names
+            function = _forward_of(owner, torch)
         arrays = [self._array(x) for x in inputs]
         self.arguments = Arguments(function, arrays, dtype, numbers=False)  # as autograd has it
         self.values: dict[str, Array] = dict(self.arguments.values)
@@ -213,6 +215,13 @@ def _one_thread(torch: Any) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _forward_of(owner: Any, torch: Any) -> Callable[..., Any]:
+    """The forward pass of a `torch.autograd.Function` without `ctx`, which torch gives itself."""
+    own_context = owner.setup_context is not torch.autograd.Function.setup_context
+    forward: Callable[..., Any] = owner.forward
+    return forward if own_context else partial(forward, None)
 
 
 def _name(subject: Any) -> str:

@@ -1,0 +1,184 @@
+"""Causes in a gate: a factor between 0 and 1 that forward makes of a part of a weight or bias."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import combinations
+
+import numpy as np
+
+from tarograd.checking.case import Case
+from tarograd.checking.causes_vanish import DEGENERATE, Change, judged, vanished
+from tarograd.checking.decision import WRONG
+from tarograd.checking.points import elsewhere, runs, samples
+from tarograd.checking.report import Cause
+from tarograd.checking.subject import Array, Values
+
+FAR = 40.0  # a sigmoid is 1 there, but for its last bit
+FITS = 1e-6  # the relative error to which gaps have to agree
+Gate = tuple[str, Callable[..., dict[str, Array]], Callable[..., dict[str, Array]]]
+GATES = (4, 3, 2, 1)  # so many stand in one array; the smallest part is tried first
+
+
+def ungated(case: Case) -> Cause | None:
+    """A gate is left out of one of the paths: right where it is 1, and wrong where it is 0."""
+    usual = judged(case, case.bench.values)
+    if usual is None or usual.verdict != WRONG:
+        return None
+    points = [dict(case.bench.values), elsewhere(case.bench)]
+    for where, up, down in filter(partial(_saturates, case), _gates(case)):
+        for sign, there, beside in (("large", up, down), ("small", down, up)):
+            if not all(vanished(case, there(v), usual.scale) for v in points):
+                continue
+            if not all(_wrong(case, beside(v), usual.scale) for v in points):
+                continue
+            if not _still_open(case, there(points[0]), beside(points[0]), usual.scale):
+                continue  # a path that is shut hides any mistake in it
+            other = "large" if sign == "small" else "small"
+            return Cause(
+                "wrong-tensor",
+                case.leaf,
+                f"one of the paths goes without the gate, or 1 - gate, that is made with {where}",
+                f"right where that is so {sign} that the gate is all open, wrong where it is so "
+                f"{other} that it is shut, at two random points",
+                "multiply that path with the gate, as forward does",
+                0.75,
+            )
+    return None
+
+
+def _wrong(case: Case, values: Values, size: float) -> bool:
+    """Whether the leaf is wrong at a point by more than what is left of a path that is shut."""
+    found = judged(case, values)
+    return found is not None and found.verdict == WRONG and found.gap > DEGENERATE * size
+
+
+def _still_open(case: Case, there: Values, beside: Values, size: float) -> bool:
+    """Whether the path in which the mistake is counts where the mistake is gone.
+
+    An array that the path goes through makes it vanish when it is 0: then it has to change the
+    numeric gradient there.
+    """
+    open_ = case.at(there)
+    if open_ is None:
+        return False
+    for n in case.bench.leaves:
+        without = {n: np.zeros_like(there[n])}
+        found = judged(case, {**beside, **without}) if n != case.leaf else None
+        if found is None or found.gap > DEGENERATE * size:
+            continue
+        shut = case.at({**there, **without})
+        if shut is not None and np.max(np.abs(shut.n - open_.n)) > DEGENERATE * size:
+            return True
+    return False
+
+
+def _saturates(case: Case, gate: Gate) -> bool:
+    """Whether the outputs differ at both ends, and stay beyond each: a factor has no such ends."""
+    outputs, size = [], float(np.max(np.abs(case.bench.y), initial=0))
+    for change in gate[1:]:
+        end, beyond = (case.bench.evaluate(change(case.bench.values, by=by)) for by in (1.0, 1.5))
+        if not np.max(np.abs(end - beyond)) <= FITS * size:
+            return False
+        outputs.append(end)
+    return bool(np.max(np.abs(outputs[0] - outputs[1])) > FITS * size)
+
+
+def _gates(case: Case) -> Iterator[Gate]:
+    """Parts of biases, or else of weights, in words; with them very large, and very small."""
+    values, inputs = case.bench.values, samples(case.bench)
+    weights = [n for n in case.bench.leaves if n not in inputs and values[n].ndim]
+    biases = [n for n in weights if values[n].ndim == 1]
+    for n in biases or weights:
+        axes = (0, -1) if values[n].ndim == 3 else (-1,)
+        for axis in axes:
+            length = values[n].shape[axis]
+            for count in (k for k in GATES if length % k == 0):
+                width = length // count
+                for start in range(0, length, width):
+                    part = slice(start, start + width)
+                    words = n if count == 1 else f"{n} at {start} to {start + width - 1}"
+                    up, down = (
+                        partial(_shifted, name=n, axis=axis, part=part, to=to, inputs=inputs)
+                        for to in (FAR, -FAR)
+                    )
+                    yield words, up, down
+
+
+def _shifted(
+    values: Values,
+    name: str,
+    axis: int,
+    part: slice,
+    to: float,
+    inputs: tuple[str, ...],
+    by: float = 1.0,
+) -> dict[str, Array]:
+    """The point with a part of an array at a number; what it is multiplied with is positive."""
+    changed, x = dict(values), np.array(values[name])
+    np.moveaxis(x, axis, 0)[part] = by * to
+    changed[name] = x
+    if x.ndim > 1:
+        for n in inputs:
+            if values[n].dtype.kind == "f":
+                changed[n] = np.abs(values[n]) + np.asarray(0.5, values[n].dtype)
+    return changed
+
+
+def mixed_gates(case: Case) -> Cause | None:
+    """A gate in the place of 1 - gate, or of another gate."""
+    usual = judged(case, case.bench.values)
+    if usual is None or usual.verdict != WRONG:
+        return None
+    points = [dict(case.bench.values), elsewhere(case.bench)]
+    for where, up, down in filter(partial(_saturates, case), _gates(case)):
+        if all(_opposite(case, up(v), down(v)) for v in points):
+            seen = "what is too much where it is large is what is missing where it is small, at "
+            seen += "two random points"
+            why = f"gate and 1 - gate, made with {where}, are exchanged in one of the paths"
+            return Cause("wrong-tensor", case.leaf, why, seen, "use the other one", 0.8)
+    for where, equal in _pairs(case):
+        if all(vanished(case, equal(v), usual.scale) for v in points):
+            seen = "right where both are equal, wrong beside it, at two random points"
+            why = f"one of two gates is used in place of the other: those made with {where}"
+            return Cause("wrong-tensor", case.leaf, why, seen, "use the other one", 0.8)
+    return None
+
+
+def _opposite(case: Case, up: Values, down: Values) -> bool:
+    """Whether the gaps at two points, under one upstream gradient, are each other's negative."""
+    gaps, size = [], 0.0
+    for values in (up, down):
+        bench = runs(case.bench, dict(values))
+        if bench is None or bench.y.shape != case.c.shape or case.leaf not in bench.leaves:
+            return False
+        there = Case(bench, case.leaf, case.c)
+        gaps.append(there.a - there.n)
+        size = max(size, there.size, float(np.max(np.abs(there.a))))
+    small = float(np.max(np.abs(gaps[0] + gaps[1]))) <= FITS * size
+    return small and float(np.max(np.abs(gaps[0]))) > DEGENERATE * size
+
+
+def _pairs(case: Case) -> Iterator[tuple[str, Change]]:
+    """Pairs of parts of the last axis, made equal in every weight and bias that has them."""
+    values, inputs = case.bench.values, samples(case.bench)
+    weights = [n for n in case.bench.leaves if n not in inputs and values[n].ndim]
+    for length in dict.fromkeys(values[n].shape[-1] for n in weights):
+        names = tuple(n for n in weights if values[n].shape[-1] == length)
+        for count in (k for k in GATES[:-1] if length % k == 0):
+            for one, other in combinations(range(0, length, length // count), 2):
+                change = partial(
+                    _made_equal, names=names, one=one, other=other, width=length // count
+                )
+                yield f"places {one} and {other} of {', '.join(names)}", change
+
+
+def _made_equal(
+    values: Values, names: tuple[str, ...], one: int, other: int, width: int
+) -> dict[str, Array]:
+    changed = dict(values)
+    for n in names:
+        changed[n] = np.array(values[n])
+        changed[n][..., one : one + width] = changed[n][..., other : other + width]
+    return changed
