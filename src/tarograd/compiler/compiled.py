@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from tarograd.compiler.reach import METHODS
 from tarograd.compiler.recording import Recording, record
-from tarograd.compiler.surroundings import METHODS, Surroundings, check
+from tarograd.compiler.surroundings import Surroundings, check
 from tarograd.compiler.trace import WEAK, Trace, Unknown
 from tarograd.compiler.version import Version
 from tarograd.graph import current_context
@@ -304,8 +305,8 @@ def compile(function: Callable[..., Any]) -> Compiled:
         function: gets a Tensor for each array and number and returns a Tensor, or tuples, lists
             and dicts of them. The Parameters and Layers that it uses from around itself are
             found, and their current values are read at each call. `tg.grad` may be used inside,
-            and `optimizer.step(gradients)`, which updates the parameters at each call. Other
-            arrays from around it are constants: one that is changed in place is not noticed.
+            and `optimizer.step(gradients)`, which updates the parameters at each call. What else
+            it sees, numbers and arrays, is watched: if it has changed, a call compiles anew.
 
     Returns:
         the same function, of arrays; its `source()` is readable NumPy, its `report()` tells what
