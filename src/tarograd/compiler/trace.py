@@ -107,6 +107,7 @@ class Trace:
         counts: what counts its calls.
         updated: the new values of parameters, by the `id` of these.
         expected: the results of this run, by the names of the outputs.
+        refused: what a Tensor was asked for and did not tell.
     """
 
     def __init__(self, parameters: Mapping[str, Tensor] | None = None) -> None:
@@ -122,6 +123,7 @@ class Trace:
         self.updated: dict[int, Tensor] = {}
         self.counts: dict[int, Count] = {}
         self.expected: dict[str, Array] = {}
+        self.refused: list[Untraceable] = []
         self._weak: dict[int, Tensor] = {}
         self._made: dict[int, Tensor] = {}
         self._naming = Naming(self.names)
@@ -151,6 +153,8 @@ class Trace:
                 self._weak[id(given[key])] = given[key]
         with refusing(self, list(self.parameters.values())):
             results = function(*given.values())
+            if self.refused:  # and caught by the function, which went another way than eager code
+                raise self.refused[0]
             changed, self.outputs = self.outputs, {}
             taken = {*changed, *self.inputs} if apart else set(changed)
             returned = self._returned(name, results, taken)
