@@ -322,6 +322,8 @@ def test_what_no_array_can_be_may_be_a_default() -> None:
     np.testing.assert_allclose(tg.compile(ordered)(x), np.exp(x) * 2, rtol=1e-12)
     with pytest.raises(TypeError, match="w is a Tensor: a compiled function takes arrays"):
         compiled(x, w=w)
+    with pytest.raises(TypeError, match=r"net: ReLU: .* or given by functools\.partial"):
+        tg.compile(lambda net, x: net(x))(tg.nn.ReLU(), x)
     scaled = tg.compile(lambda x, settings=settings: x * settings.scale)
     for settings.scale in (2.0, 3.0):
         np.testing.assert_array_equal(scaled(x), x * settings.scale)

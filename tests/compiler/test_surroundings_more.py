@@ -35,6 +35,16 @@ def a_context_variable() -> Case:
 
 
 @case
+def an_object_in_a_context_variable() -> Case:
+    variable: ContextVar[Any] = ContextVar("settings")
+    variable.set(SimpleNamespace(scale=2.0))
+    return (
+        lambda x: x * variable.get().scale,
+        lambda: setattr(variable.get(), "scale", 3.0),
+    )
+
+
+@case
 def an_environment_variable() -> Case:
     return (
         lambda x: x * float(os.environ["SCALE_OF_A_TEST"]),
@@ -76,6 +86,18 @@ def dicts_and_lists_of_ones_own() -> Case:
 def an_entry_that_the_first_call_has_made() -> Case:
     numbers: defaultdict[str, float] = defaultdict(lambda: 2.0)
     return (lambda x: x * numbers["scale"]), lambda: numbers.update(scale=3.0)
+
+
+@case
+def a_setting_that_the_first_call_has_made() -> Case:
+    made: dict[str, Any] = {}
+
+    def f(x: Any) -> Any:
+        if not made:
+            made["settings"] = SimpleNamespace(scale=2.0)
+        return x * made["settings"].scale
+
+    return f, lambda: setattr(made["settings"], "scale", 3.0)
 
 
 @case
@@ -283,6 +305,18 @@ def test_an_array_may_be_changed_in_place(shape: tuple[int, ...], order: Any) ->
     assert fast(1.0) == weights.sum()
     weights *= 2
     assert fast(1.0) == weights.sum()
+
+
+def test_a_context_variable_without_a_value_has_none_after_an_error() -> None:
+    variable: ContextVar[float] = ContextVar("scale", default=2.0)
+
+    def f(x: Any) -> Any:
+        variable.set(3.0)
+        raise KeyError("own")
+
+    with pytest.raises(KeyError, match="own"):
+        tg.compile(f)(ONE)
+    assert variable.get() in (2.0, 3.0)
 
 
 def test_functions_in_an_array_are_followed() -> None:

@@ -292,7 +292,10 @@ def _array(name: str, x: Any) -> Any:
     array = np.asarray(x)
     if array.dtype.kind not in "fiub":
         given = f"{array.dtype} {type(x).__name__}" if array.dtype != object else type(x).__name__
-        raise TypeError(f"{name}: {given}: an array of floats, whole numbers or bools is needed")
+        raise TypeError(
+            f"{name}: {given}: an array of floats, whole numbers or bools is needed; other things, "
+            "such as a network, are used from around the function, or given by functools.partial"
+        )
     if not array.dtype.isnative:  # in the byte order of another machine
         array = array.astype(array.dtype.newbyteorder("="))
     return array

@@ -152,13 +152,18 @@ def content_of(name: str, value: Any) -> Content | None:
         some = value[key]
         return Content(name, some.tobytes, partial(_rewrite, some))
     if isinstance(value, ContextVar):
-        return Content(name, partial(value.get, MISSING), value.set)
+        return Content(name, partial(value.get, MISSING), partial(_set, value))
     return None
 
 
 def _refill(owner: Any, elements: Any) -> None:
     owner.clear()
     (owner.update if isinstance(owner, set) else owner.extend)(elements)
+
+
+def _set(variable: ContextVar[Any], value: Any) -> None:
+    if value is not MISSING:  # nothing takes a value away again
+        variable.set(value)
 
 
 def _rewrite(array: Any, content: bytes) -> None:

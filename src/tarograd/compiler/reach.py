@@ -12,6 +12,7 @@ import random
 import sys
 from collections import ChainMap, UserDict, UserList, deque
 from collections.abc import Iterable
+from contextvars import ContextVar
 from functools import cached_property, partial
 from inspect import getattr_static
 from operator import attrgetter, methodcaller
@@ -209,6 +210,8 @@ class Reach:
         """What is in a list, dict or array, or the like."""
         if isinstance(value, MappingProxyType):
             self._queue.extend((name, x) for x in gc.get_referents(value))
+        elif isinstance(value, ContextVar):
+            self._queue.append((name, value.get(None)))
         array = isinstance(value, np.ndarray)
         if isinstance(value, CONTAINERS) or array:
             if not array and len(value) > LONGEST:

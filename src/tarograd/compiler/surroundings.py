@@ -34,11 +34,22 @@ class Surroundings:
     """
 
     def __init__(self, *functions: Any) -> None:
-        self._reach = Reach(*functions)
+        self._functions = functions
+        self._ignored: dict[int, set[Any]] = {}
+        self._find()
+        self.settle()
+
+    def _find(self) -> None:
+        self._reach = Reach(*self._functions)
         self._places = self._reach.places
         self.leaves, self.generators = self._reach.leaves, self._reach.generators
-        self._ignored: dict[int, set[Any]] = {}
-        self.settle()
+
+    def renew(self, ignored: Iterable[tuple[int, Any]]) -> None:
+        """Look again, since a call has made something, such as the layers of a network."""
+        known = self.leaves.values()
+        self._find()
+        self.add(known)
+        self.settle(ignored)
 
     def changed(self) -> str | None:
         """A name, field or number in the surroundings that stands for something else by now."""
