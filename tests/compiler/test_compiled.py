@@ -378,6 +378,17 @@ def test_what_would_be_baked_in_is_refused(function: Callable[..., Any], named: 
     assert float(WEIGHT) == 2
 
 
+def test_what_is_refused_cannot_be_caught() -> None:
+    def f(x: Any) -> Any:
+        try:
+            return x * float(x.sum())
+        except TypeError:
+            return x * 100
+
+    with pytest.raises(Untraceable, match=r"float\(\): a Tensor of shape \(\), made by sum,"):
+        tg.compile(f)(np.ones(2))
+
+
 def test_an_index_beyond_the_end_raises_at_every_call() -> None:
     f = tg.compile(lambda x, rows: x[rows])
     x = np.arange(12.0).reshape(4, 3)

@@ -204,6 +204,9 @@ def test_numbers_do_not_decide_the_dtype(dtype: Any) -> None:
             found = tg.compile(f)(n)
             np.testing.assert_allclose(found, f(n).value, rtol=1e-6)
             assert found.dtype == f(n).dtype
+    for f in functions[:3:2]:  # a count in a state, of which NumPy computes numbers
+        count = np.array(3, np.int32)
+        assert tg.compile(f)(count).dtype == f(count).dtype == dtype
     both = tg.compile(lambda s: w * s)
     found = [both(s).dtype for s in (np.float64(0.1), np.array(0.1), 0.1, np.array(0.1))]
     assert found == [dtype, np.float64, dtype, np.float64]
@@ -319,6 +322,8 @@ def test_what_no_array_can_be_may_be_a_default() -> None:
     np.testing.assert_allclose(tg.compile(ordered)(x), np.exp(x) * 2, rtol=1e-12)
     with pytest.raises(TypeError, match="w is a Tensor: a compiled function takes arrays"):
         compiled(x, w=w)
+    with pytest.raises(TypeError, match=r"net: ReLU: .* or given by functools\.partial"):
+        tg.compile(lambda net, x: net(x))(tg.nn.ReLU(), x)
     scaled = tg.compile(lambda x, settings=settings: x * settings.scale)
     for settings.scale in (2.0, 3.0):
         np.testing.assert_array_equal(scaled(x), x * settings.scale)

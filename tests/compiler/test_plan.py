@@ -10,9 +10,12 @@ import pytest
 
 import tarograd as tg
 from tarograd.compiler import Recipe, plan, step_program
+from tarograd.compiler.llvm.alike import described
 from tarograd.compiler.llvm.native import Native
 from tarograd.compiler.lower import lower
 from tarograd.compiler.plan import Plan
+from tarograd.compiler.rewrite import rewrite
+from tarograd.compiler.trace import trace
 from tarograd.optim import OPTIMIZERS
 
 
@@ -78,3 +81,30 @@ def test_steps_are_the_same_whichever_array_counts_as_large(
         recipe.network.zero_grad()
         eager.append(float(loss))
     np.testing.assert_allclose(found[0][0], eager, rtol=1e-5)
+
+
+def unrolled(steps: int) -> tuple[Any, dict[str, Any]]:
+    """A recurrent network and its gradients, one step after the other."""
+    rng = np.random.default_rng(0)
+    shapes = {"x": (4, steps, 3), "u": (3, 8), "w": (8, 8), "h": (4, 8)}
+    given = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+
+    def network(x: Any, u: Any, w: Any, h: Any) -> Any:
+        for i in range(steps):
+            h = np.tanh(x[:, i] @ u + h @ w)
+        return [h, *tg.grad(h.sum(), [x, u, w])]
+
+    return network, given
+
+
+def test_the_steps_of_a_recurrent_network_are_the_same_machine_code() -> None:
+    counts = []
+    for steps in (6, 12):
+        network, given = unrolled(steps)
+        program = lower(rewrite(trace(network, given)))
+        native = Native(program)
+        counts.append(len({repr(described(native.plan, k)[0]) for k in native.plan.kernels}))
+        expected = network(*map(tg.Tensor, given.values()))
+        for found, y in zip(native(*given.values()), expected, strict=True):
+            np.testing.assert_allclose(found, y.value, rtol=1e-12, atol=1e-12)
+    assert counts[0] == counts[1]

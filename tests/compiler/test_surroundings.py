@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 import tarograd as tg
-from tarograd.compiler import Compiled, Untraceable, surroundings
+from tarograd.compiler import Compiled, Untraceable
 from tarograd.compiler.guard import Traced
+from tarograd.compiler.names import is_library
 from tarograd.compiler.surroundings import Surroundings
 
 ONE = np.ones(1)
@@ -288,8 +289,8 @@ def test_what_is_looked_through_is_bounded() -> None:
     ring: list[Any] = []
     ring.append(ring)
     assert Surroundings(lambda x: ring).changed() is None
-    assert surroundings._library("pytest")
-    assert not surroundings._library(__name__)
+    assert is_library("pytest")
+    assert not is_library(__name__)
 
 
 class Keeps(tg.nn.Layer):

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from tarograd.compiler.reach import METHODS
 from tarograd.compiler.recording import Recording, record
-from tarograd.compiler.surroundings import METHODS, Surroundings, check
+from tarograd.compiler.surroundings import Surroundings, check
 from tarograd.compiler.trace import WEAK, Trace, Unknown
 from tarograd.compiler.version import Version
 from tarograd.graph import current_context
@@ -291,7 +292,10 @@ def _array(name: str, x: Any) -> Any:
     array = np.asarray(x)
     if array.dtype.kind not in "fiub":
         given = f"{array.dtype} {type(x).__name__}" if array.dtype != object else type(x).__name__
-        raise TypeError(f"{name}: {given}: an array of floats, whole numbers or bools is needed")
+        raise TypeError(
+            f"{name}: {given}: an array of floats, whole numbers or bools is needed; other things, "
+            "such as a network, are used from around the function, or given by functools.partial"
+        )
     if not array.dtype.isnative:  # in the byte order of another machine
         array = array.astype(array.dtype.newbyteorder("="))
     return array
@@ -304,8 +308,8 @@ def compile(function: Callable[..., Any]) -> Compiled:
         function: gets a Tensor for each array and number and returns a Tensor, or tuples, lists
             and dicts of them. The Parameters and Layers that it uses from around itself are
             found, and their current values are read at each call. `tg.grad` may be used inside,
-            and `optimizer.step(gradients)`, which updates the parameters at each call. Other
-            arrays from around it are constants: one that is changed in place is not noticed.
+            and `optimizer.step(gradients)`, which updates the parameters at each call. What else
+            it sees, numbers and arrays, is watched: if it has changed, a call compiles anew.
 
     Returns:
         the same function, of arrays; its `source()` is readable NumPy, its `report()` tells what

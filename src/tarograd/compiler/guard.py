@@ -81,12 +81,15 @@ class Refusing:
         name = f" of {name!r}" if name else ""
         node = getattr(self, "node", None)
         made = f", made by {node.primitive.name}," if node and node.inputs else ""
-        raise Untraceable(
+        error = Untraceable(
             f"{what}{name}: a Tensor of shape {self.shape}{made} is asked for its value while the "
             "function is traced; the compiled code would keep that value as a constant for ever. "
             f"{instead}, return it as a result, or "
             "run the function uncompiled (fit(compiled=False), --eager)"
         )
+        if (trace := recorder()) is not None:
+            trace.refused.append(error)
+        raise error
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -26,10 +26,12 @@ for each number:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from math import prod
 
 from tarograd.compiler.fusion import Fusion, Kernel
 from tarograd.compiler.layout import ALIGNMENT, Buffer, lanes_of, padded_strides
+from tarograd.compiler.placing import spelled_out
 from tarograd.compiler.program import Program, Value
 from tarograd.compiler.trace import Untraceable
 from tarograd.ops import shape
@@ -76,6 +78,7 @@ class Plan(Fusion):
         self._place_state()
         self._schedule()
         self._place_scratch()
+        self._place_parts()
 
     def _layout(self, v: Value) -> tuple[tuple[int, ...], int, int]:
         strides, size = padded_strides(v.shape, self.widest)
@@ -180,6 +183,30 @@ class Plan(Fusion):
                 self.buffers[id(v)] = Buffer("scratch", start, strides, lanes)
                 self.unshared += nbytes
                 self.sizes["scratch"] = max(self.sizes["scratch"], start + nbytes)
+
+    def _place_parts(self) -> None:
+        """Whole rows of an array are arrays too: what does the same to others of them is alike.
+
+        An unrolled recurrent network reads another step of its input in each kernel.
+        """
+        for v in self.order:
+            if not v.is_op(shape.index) or self.is_computed(v) or len(v.operands) > 1:
+                continue
+            x, key = v.operands[0], spelled_out(v.attributes["key"], len(v.operands[0].shape))
+            buffer = self.buffers.get(id(x))
+            if buffer is None or id(v) in self.buffers or None in key or 0 in x.shape:
+                continue
+            spans = [
+                (p % n, 0, 1) if isinstance(p, int) else p.indices(n)
+                for p, n in zip(key, x.shape, strict=True)
+            ]
+            if spans[-1] != (0, x.shape[-1], 1) or any(step != 1 for *_, step in spans):
+                continue
+            first = sum(s[0] * stride for s, stride in zip(spans, buffer.strides, strict=True))
+            pairs = zip(key, buffer.strides, strict=True)
+            kept = tuple(stride for p, stride in pairs if isinstance(p, slice))
+            offset = buffer.offset + first * v.dtype.itemsize
+            self.buffers[id(v)] = replace(buffer, offset=offset, strides=kept)
 
 
 def _bytes_of_large(arrays: Iterable[Value]) -> int:

@@ -58,7 +58,7 @@ def record(around: Surroundings, run: Callable[[], Recording], name: str) -> Rec
             around.roll(dice)
         raise
     if changes:
-        around.settle(_tidy(around, start))
+        around.renew(_tidy(around, start))
     return first
 
 

@@ -107,6 +107,7 @@ class Trace:
         counts: what counts its calls.
         updated: the new values of parameters, by the `id` of these.
         expected: the results of this run, by the names of the outputs.
+        refused: what a Tensor was asked for and did not tell.
     """
 
     def __init__(self, parameters: Mapping[str, Tensor] | None = None) -> None:
@@ -122,6 +123,7 @@ class Trace:
         self.updated: dict[int, Tensor] = {}
         self.counts: dict[int, Count] = {}
         self.expected: dict[str, Array] = {}
+        self.refused: list[Untraceable] = []
         self._weak: dict[int, Tensor] = {}
         self._made: dict[int, Tensor] = {}
         self._naming = Naming(self.names)
@@ -151,6 +153,8 @@ class Trace:
                 self._weak[id(given[key])] = given[key]
         with refusing(self, list(self.parameters.values())):
             results = function(*given.values())
+            if self.refused:  # and caught by the function, which went another way than eager code
+                raise self.refused[0]
             changed, self.outputs = self.outputs, {}
             taken = {*changed, *self.inputs} if apart else set(changed)
             returned = self._returned(name, results, taken)
@@ -307,7 +311,8 @@ class Trace:
         if not recorded:
             node = Node(primitive, inputs, attributes, current_group(), values)
         result = Traced._computed(y, node)
-        if self._weak and all(id(x) in self._weak or isinstance(x, NUMBERS) for x in inputs):
+        given = [x for x in inputs if id(x) not in self._weak and not isinstance(x, NUMBERS)]
+        if all(map(_is_whole, given)) and (not given or _is_number(primitive, result)):
             self._weak[id(result)] = result
         if not recorded:
             node = Node(elementwise.stop_gradient, (result,), {}, current_group(), (result._value,))
@@ -318,6 +323,17 @@ class Trace:
 def _state(optimizer: Any, place: int, kind: str) -> Array:
     array: Array = optimizer.states[place][kind]
     return array
+
+
+def _is_whole(x: Any) -> bool:
+    """Whether it is one whole number, such as a count in the state of an optimizer."""
+    return x.shape == () and x.dtype.kind in "iu"
+
+
+def _is_number(primitive: Primitive, result: Tensor) -> bool:
+    """Whether NumPy computes a number of such, which adapts its dtype as Python's numbers do."""
+    computed = primitive.elementwise and primitive is not elementwise.cast
+    return computed and result.shape == () and result.dtype.kind == "f"
 
 
 def _fruitless(name: str, what: str) -> Untraceable:

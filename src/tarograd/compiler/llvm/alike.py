@@ -7,6 +7,7 @@ from typing import Any
 from tarograd.compiler.fusion import Kernel
 from tarograd.compiler.plan import Plan
 from tarograd.compiler.program import Value
+from tarograd.ops import shape
 
 Spot = tuple[str, int]  # a block of memory, and a byte in it
 
@@ -35,7 +36,8 @@ def described(plan: Plan, kernel: Kernel) -> tuple[Any, list[Spot]]:
             return "again", seen[id(v)]
         seen[id(v)] = len(seen)
         if id(v) in plan.buffers and plan.kernel.get(id(v)) is not kernel:
-            return array(v)
+            whole = v.operands[0] if v.is_op(shape.index) and not plan.is_computed(v) else v
+            return array(v), array(whole)
         attributes = tuple((k, repr(a)) for k, a in sorted(v.attributes.items()))
         inputs = tuple(told(x) for x in v.inputs)
         return v.primitive, inputs, attributes, v.shape, v.dtype.str
