@@ -1,4 +1,4 @@
-"""The nodes of arithmetic: + - × ÷ and powers.
+"""The nodes of arithmetic: + - × ÷, powers, and division with remainder.
 
 The two inputs of a node have one shape here; unequal shapes got a Repeat node before.
 """
@@ -89,5 +89,22 @@ power = Primitive(
     symbol="^",
     forward=operator.pow,
     vjp=(_power_rule_a, _power_rule_b),
+    elementwise=True,
+)
+
+# y = ⌊a / b⌋: constant between its jumps.
+floor_divide = Primitive(
+    name="floor_divide", symbol="//", forward=np.floor_divide, elementwise=True
+)
+
+# y = a - b ⌊a / b⌋: to a as it is; to b as many times as it was taken away.
+remainder = Primitive(
+    name="remainder",
+    symbol="mod",
+    forward=np.remainder,
+    vjp=(
+        lambda g, y, a, b: g,
+        lambda g, y, a, b: -g * floor_divide(a, b),
+    ),
     elementwise=True,
 )
