@@ -80,6 +80,7 @@ ARITHMETIC = [
     known(arithmetic.divide, [1, 0], [inf, 2], y=[0, 0], to=([0, 0.5], [0, 0])),
     known(arithmetic.divide, [1], [0], y=[inf], to=([inf], [-inf]), warns=True),
     known(arithmetic.power, [0, 0, 0], [0, 1, 2], y=[1, 0, 0], to=([0, 1, 0], [0, 0, 0])),
+    known(arithmetic.power, [inf, -inf], [0, 0], y=[1, 1], to=([0, 0], [inf, 0])),
     known(arithmetic.power, [2, -2, -2], [0, 3, 0], y=[1, -8, 1], to=([0, 12, 0], [log(2), 0, 0])),
     known(arithmetic.power, [0, -3, inf], 2, y=[0, 9, inf], to=([0, -6, inf],)),
     known(arithmetic.power, [0, -3, inf], 0, y=[1, 1, 1], to=([0, 0, 0],)),
@@ -115,6 +116,9 @@ ELEMENTWISE = [
         elementwise.arctan, [-inf, 0, 1, inf], y=[-pi / 2, 0, pi / 4, pi / 2], to=([0, 1, 0.5, 0],)
     ),
     known(elementwise.arctan2, [0, 1, -1, 0], [0, 0, 0, -1], y=[0, pi / 2, -pi / 2, pi]),
+    known(
+        elementwise.arctan2, [0, 1e-200], [1e-200, 0], y=[0, pi / 2], to=([1e200, 0], [0, -1e200])
+    ),
     known(elementwise.arctan2, [0, 1], [0, 0], y=[0, pi / 2], to=([0, 0], [0, -1])),
     known(elementwise.arctan2, [inf, inf, 1], [inf, -inf, inf], y=[pi / 4, 3 * pi / 4, 0]),
     known(elementwise.arcsin, [0, 0.6], y=[0, np.arctan(0.75)], to=([1, 1.25],), rtol=1e-14),

@@ -401,6 +401,20 @@ def test_a_norm_of_nan_is_nan() -> None:
     assert np.isnan(float(np.linalg.norm(Tensor([1.0, np.nan]))))
 
 
+def test_sinh_keeps_its_digits_and_its_slope_is_infinite_where_it_is() -> None:
+    x = Tensor([0.0, 1e-20, -1e-9, 700.0, 1e4, -1e4])
+    with np.errstate(over="ignore"):
+        y: Any = np.sinh(x)
+        np.testing.assert_allclose(y.value, np.sinh(x.value), rtol=4e-16)
+        np.testing.assert_allclose(grad(y, x, np.ones(6)).value, np.cosh(x.value), rtol=4e-16)
+
+
+def test_the_mixed_derivative_of_a_power_at_the_exponent_zero() -> None:
+    a, b = Tensor([2.0, -4.0]), Tensor([0.0, 0.0])
+    slope = grad(a**b, a, np.ones(2))
+    assert np.array_equal(grad(slope, b, np.ones(2)).value, [0.5, -0.25])
+
+
 def test_float_power_is_of_float64_as_in_numpy() -> None:
     x = np.array([1.1, 2.3], np.float32)
     y: Any = np.float_power(Tensor(x), 3)

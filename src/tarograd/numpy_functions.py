@@ -169,7 +169,7 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.arctanh: elementwise.arctanh,
     np.tanh: elementwise.tanh,
     np.cosh: lambda x: (elementwise.exp(x) + elementwise.exp(-x)) / 2,
-    np.sinh: lambda x: elementwise.tanh(x) * (elementwise.exp(x) + elementwise.exp(-x)) / 2,
+    np.sinh: lambda x: (elementwise.expm1(x) - elementwise.expm1(-x)) / 2,
     np.absolute: elementwise.absolute,
     np.fabs: elementwise.absolute,
     np.sign: elementwise.sign,

@@ -73,7 +73,7 @@ negative = Primitive(
 def _power_rule_a(g: Any, y: Any, a: Any, b: Any) -> Any:
     if isinstance(b, int | float):
         return g * (b * a ** (b - 1)) if b else g * 0
-    return g * (b * a ** np.where(b == 0, 1, b - 1))
+    return g * (b * a ** np.where((a == 0) & (b == 0), 0, b - 1))
 
 
 def _power_rule_b(g: Any, y: Any, a: Any, b: Any) -> Any:

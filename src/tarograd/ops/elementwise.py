@@ -46,9 +46,11 @@ arctan = Primitive(
 )
 
 
-def _squared_radius(y: Any, x: Any) -> Any:
-    square = y * y + x * x
-    return np.where(square == 0, 1, square)
+def _per_radius(part: Any, y: Any, x: Any) -> Any:
+    """The part over the squared radius, which alone might overflow or vanish."""
+    radius = hypot(y, x)
+    radius = np.where(radius == 0, 1, radius)
+    return part / radius / radius
 
 
 arctan2 = Primitive(
@@ -56,8 +58,8 @@ arctan2 = Primitive(
     symbol="arctan2",
     forward=np.arctan2,
     vjp=(
-        lambda g, angle, y, x: g * x / _squared_radius(y, x),
-        lambda g, angle, y, x: -g * y / _squared_radius(y, x),
+        lambda g, angle, y, x: g * _per_radius(x, y, x),
+        lambda g, angle, y, x: -g * _per_radius(y, y, x),
     ),
     elementwise=True,
 )
