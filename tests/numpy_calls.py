@@ -145,6 +145,11 @@ COMPOSED: dict[Any, list[Call]] = {
         (lambda x: np.block([x, 1.0, x]), (V,)),
         (lambda *xs: np.block([[xs[0]], [xs[1]]]), (A, V)),
     ],
+    np.meshgrid: [
+        (parts(np.meshgrid), (V, A[0], B[:, 0])),
+        (parts(lambda *xs: np.meshgrid(*xs, indexing="ij")), (V, A[0], B[:, 0])),
+        (parts(np.meshgrid), (V,)),
+    ],
     **{
         f: [of(f, x) for x in (np.array(0.7), V, A, STACKS)] + [(parts(f), (V, A))]
         for f in (np.atleast_1d, np.atleast_2d, np.atleast_3d)

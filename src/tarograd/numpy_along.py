@@ -67,7 +67,10 @@ def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
     width = dx
     if x is not None:
         (x,) = arrays_of(x)
-        x = reshape(x, (-1, *[1] * (y.ndim - i - 1))) if x.ndim == 1 else x
+        if x.ndim == 1:
+            if len(x) != y.shape[i]:
+                raise ValueError(f"trapezoid: {len(x)} places for axis {axis} of {y.shape}")
+            x = reshape(x, (-1, *[1] * (y.ndim - i - 1)))
         width = diff(x, axis=i - y.ndim)
     before = (slice(None),) * i
     return sum(width * (y[(*before, slice(1, None))] + y[(*before, slice(None, -1))]) / 2, i)
@@ -124,7 +127,7 @@ def quantile(
 
     Several `q` give several, along a first axis.
     """
-    axes, shares = axes_of("quantile", x, axis), np.asarray(q)
+    axes, shares = axes_of("quantile", x, axis), np.asarray(q, float)
     rest = [i for i in range(x.ndim) if i not in axes]
     rows = transpose(floats(x), (*rest, *axes))
     rows = sort(reshape(rows, (*rows.shape[: len(rest)], -1)))

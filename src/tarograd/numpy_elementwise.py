@@ -45,6 +45,8 @@ def round(x: Any, decimals: int = 0) -> Any:
 
     Below 0 `decimals` counts from the ones to the left.
     """
+    if not isinstance(decimals, int | np.integer):
+        raise TypeError(f"round: decimals={decimals!r}: a whole number is needed")
     if x.dtype.kind != "f":
         return x if decimals >= 0 else elementwise.cast(round(floats(x), decimals), dtype=x.dtype)
     if not decimals:

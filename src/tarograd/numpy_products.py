@@ -225,5 +225,5 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
 def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     """The sum of products of `a` and the reversed `v`, as in `correlate`."""
     a, v = arrays_of(a, v)
-    a, v = (a, v) if len(a) >= len(v) else (v, a)
+    a, v = (a, v) if math.prod(a.shape) >= math.prod(v.shape) else (v, a)
     return correlate(a, flip(v), mode)

@@ -188,6 +188,7 @@ def array_split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0)
 def rot90(x: Any, k: int = 1, axes: Sequence[int] = (0, 1)) -> Any:
     """A quarter of a turn, `k` times, from the first of two axes to the second."""
     i, j = axes_of("rot90", x, axes)
+    k = operator.index(k)
     if k % 4 == 2:
         return flip(x, (i, j))
     if k % 4 == 0:
@@ -325,6 +326,19 @@ def at_least(rank: int) -> Callable[..., Any]:
     return widened
 
 
+def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Any, ...]:
+    """Each vector along an axis of its own, repeated along those of the others.
+
+    The first two axes are exchanged unless `indexing` is "ij".
+    """
+    order = list(range(len(arrays)))
+    order[:2] = order[:2] if indexing == "ij" else order[:2][::-1]
+    vectors = [ravel(x) for x in arrays_of(*arrays)]
+    full = [math.prod(vectors[i].shape) for i in order]
+    alone = [[-1 if i == axis else 1 for i in order] for axis in range(len(arrays))]
+    return tuple(broadcast_to(reshape(x, s), full) for x, s in zip(vectors, alone, strict=True))
+
+
 def block(arrays: Any) -> Any:
     """A matrix of matrices, given as a list of rows that are lists."""
 
@@ -333,6 +347,8 @@ def block(arrays: Any) -> Any:
 
     def joined(x: Any, below: int) -> Any:
         if isinstance(x, list):
+            if not x:
+                raise ValueError("block: an empty list: each row needs an array")
             return concatenate([joined(part, below - 1) for part in x], axis=-below)
         return reshape(x, (*[1] * (rank - x.ndim), *x.shape)) if x.ndim < rank else x
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -177,6 +178,9 @@ class Tensor(NumPyOperand):
 
     def __int__(self) -> int:
         return int(self._value)
+
+    def __index__(self) -> int:
+        return operator.index(self._value)
 
     def item(self) -> float:
         """The value of a Tensor of one element, as a Python number."""
