@@ -123,6 +123,12 @@ def test_large_systems_run_as_numpy() -> None:
         np.testing.assert_array_equal(tg.compile(lambda x: np.linalg.inv(x))(x), x)
 
 
+def test_long_rows_are_sorted_by_numpy() -> None:
+    x = np.random.default_rng(0).normal(size=1025)
+    with pytest.warns(UserWarning, match="1025 elements in a row: sorting .* up to 1024"):
+        np.testing.assert_array_equal(tg.compile(lambda x: np.sort(x))(x), np.sort(x))
+
+
 @pytest.mark.parametrize("f", [np.allclose, np.array_equal])
 def test_truths_outside_of_the_graph_are_refused(f: Callable[..., Any]) -> None:
     with pytest.raises(TypeError, match=r"bool\(\)"):

@@ -31,6 +31,7 @@ Q = (
     1.945506571482614e2,
 )
 ROWS = 32  # of a matrix; each takes some kernels
+SORTED = 1024  # elements, each compared with all; NumPy is faster from there on
 
 
 def _polynomial(x: Any, coefficients: tuple[float, ...]) -> Any:
@@ -107,6 +108,8 @@ def hypot(a: Any, b: Any) -> Any:
 def argsort(x: Any, *, axis: int) -> Any:
     """For each place the element that as many others come before."""
     n = x.shape[axis]
+    if n > SORTED:
+        raise Untraceable(f"{n} elements in a row: sorting becomes machine code up to {SORTED}")
     x = np.moveaxis(x, axis, -1)
     one, other = x[..., :, None], x[..., None, :]
     tied = (other == one) | (np.isnan(other) & np.isnan(one))
