@@ -18,6 +18,7 @@ from rows import (
     Case,
     Row,
     Shape,
+    above_one,
     anywhere,
     apart,
     at,
@@ -31,9 +32,12 @@ from rows import (
     padded,
     places,
     positive,
+    quotient,
+    regular,
     whole,
+    within,
 )
-from tarograd.ops import arithmetic, elementwise, matmul, random, reduction, shape
+from tarograd.ops import arithmetic, elementwise, linear, matmul, random, reduction, shape
 from tarograd.ops.shape import ARRAY
 
 DOUBLE = np.dtype(float)
@@ -87,6 +91,13 @@ PADDED = [
     at((0, 3), widths=((1, 0), (0, 0)), value=0.0),
 ]
 PRODUCTS = [at((2, 3), (3, 4)), at((2, 2, 3), (2, 3, 1)), at((0, 3), (3, 2)), at((2, 0), (0, 2))]
+SQUARES = [at((1, 1)), at((3, 3)), at((2, 2, 2)), at((0, 2, 2))]
+SYSTEMS = [
+    at((3, 3), (3, 2)),
+    at((2, 2, 2), (2, 2, 1)),
+    at((1, 1), (1, 0)),
+    at((0, 2, 2), (0, 2, 1)),
+]
 AFFINE = [at((2, 3), (3, 4), (4,)), at((0, 3), (3, 2), (2,)), at((1, 1), (1, 1), (1,))]
 SCORED = [
     at((2, 3), (2, 3), labels=False),
@@ -109,6 +120,8 @@ ROWS = [
     Row(arithmetic.divide, lambda a, b: a * b**-1.0, BINARY, off_zero),
     Row(arithmetic.negative, lambda x: 0 - x, UNARY, anywhere),
     Row(arithmetic.power, lambda a, b: np.exp(b * np.log(a)), BINARY, positive),
+    Row(arithmetic.floor_divide, lambda a, b: np.floor(a / b), BINARY[:-1], quotient),
+    Row(arithmetic.remainder, lambda a, b: a - b * np.floor(a / b), BINARY[:-1], quotient),
     Row(elementwise.exp, lambda x: np.expm1(x) + 1, UNARY, anywhere),
     Row(elementwise.log, lambda x: np.log2(x) * log(2), UNARY, positive),
     Row(elementwise.expm1, lambda x: np.exp(x) - 1, UNARY, anywhere),
@@ -117,7 +130,19 @@ ROWS = [
     Row(elementwise.sin, lambda x: np.cos(x - pi / 2), UNARY, anywhere),
     Row(elementwise.cos, lambda x: np.sin(x + pi / 2), UNARY, anywhere),
     Row(elementwise.tanh, lambda x: 1 - 2 / (np.exp(2 * x) + 1), UNARY, anywhere),
+    Row(
+        elementwise.arctan, lambda x: np.log((1 + 1j * x) / (1 - 1j * x)).imag / 2, UNARY, anywhere
+    ),
+    Row(elementwise.arctan2, lambda y, x: np.angle(x + 1j * y), BINARY, off_zero),
+    Row(elementwise.arcsin, lambda x: np.log(1j * x + np.sqrt(1 - x * x)).imag, UNARY, within),
+    Row(elementwise.arccos, lambda x: np.log(x + 1j * np.sqrt(1 - x * x)).imag, UNARY, within),
+    Row(elementwise.arcsinh, lambda x: np.log(x + np.sqrt(x * x + 1)), UNARY, anywhere),
+    Row(elementwise.arccosh, lambda x: np.log(x + np.sqrt(x * x - 1)), UNARY, above_one),
+    Row(elementwise.arctanh, lambda x: np.log((1 + x) / (1 - x)) / 2, UNARY, within),
+    Row(elementwise.hypot, lambda a, b: np.sqrt(a * a + b * b), BINARY, off_zero),
     Row(elementwise.sign, lambda x: x / abs(x), UNARY, apart),
+    Row(elementwise.floor, lambda x: x // 1, UNARY, apart),
+    Row(elementwise.rint, lambda x: np.floor(x + 0.5), UNARY, apart),
     Row(elementwise.absolute, lambda x: np.hypot(x, 0), UNARY, apart),
     Row(elementwise.maximum, lambda a, b: (a + b + abs(a - b)) / 2, BINARY, apart),
     Row(elementwise.minimum, lambda a, b: (a + b - abs(a - b)) / 2, BINARY, apart),
@@ -147,6 +172,9 @@ ROWS = [
     Row(elementwise.relu, lambda x: (x + abs(x)) / 2, UNARY, apart),
     Row(elementwise.sigmoid, lambda x: (1 + np.tanh(x / 2)) / 2, UNARY, anywhere),
     Row(matmul.matmul, lambda x, w: np.einsum("...ij,...jk->...ik", x, w), PRODUCTS, anywhere),
+    Row(linear.solve, lambda a, b: np.linalg.inv(a) @ b, SYSTEMS, regular),
+    Row(linear.log_det, lambda x: np.log(abs(np.linalg.det(x))), SQUARES, regular),
+    Row(linear.sign_det, lambda x: np.sign(np.linalg.det(x)), SQUARES, regular),
     Row(matmul.affine, lambda x, w, b: np.einsum("ij,jk->ik", x, w) + b, AFFINE, anywhere),
     Row(
         random.uniform,
@@ -185,6 +213,12 @@ ROWS = [
         reduction.argmax,
         lambda x, axis: np.take(np.argsort(x, axis), -1, axis),
         [at((3,), axis=None), at((2, 3), axis=None), at((2, 3), axis=0), at((2, 1, 4), axis=-1)],
+        apart,
+    ),
+    Row(
+        reduction.argsort,
+        lambda x, axis: np.argsort(np.argsort(np.argsort(x, axis), axis), axis),
+        ALONG,
         apart,
     ),
     Row(reduction.prod, np.multiply.reduce, REDUCED + REDUCED_TO_NOTHING, anywhere),

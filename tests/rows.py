@@ -97,10 +97,30 @@ def off_zero(rng: np.random.Generator, shape: Shape, place: int) -> Any:
     return rng.uniform(0.5, 2, shape) * rng.choice([-1, 1], shape)
 
 
+def within(rng: np.random.Generator, shape: Shape, place: int) -> Any:
+    return rng.uniform(-0.8, 0.8, shape)
+
+
+def above_one(rng: np.random.Generator, shape: Shape, place: int) -> Any:
+    return rng.uniform(1.3, 3, shape)
+
+
+def regular(rng: np.random.Generator, shape: Shape, place: int) -> Any:
+    """Matrices that are far from singular ones; what is no square is any."""
+    square = len(shape) > 1 and shape[-1] == shape[-2]
+    return rng.uniform(-0.5, 0.5, shape) + (2 * np.eye(shape[-1]) if square else 0)
+
+
 def apart(rng: np.random.Generator, shape: Shape, place: int) -> Any:
     """No two elements, of one input or of two, nearer than 0.06 to one another or to 0."""
     steps = rng.permutation(prod(shape)).reshape(shape) - prod(shape) // 2
     return 0.25 * steps + 0.06 + 0.125 * place
+
+
+def quotient(rng: np.random.Generator, shape: Shape, place: int) -> Any:
+    """Dividends and divisors whose quotient is far from whole numbers; of 2.0 too."""
+    size = rng.uniform(0.7, 0.9, shape) if place else rng.uniform(1.15, 1.35, shape)
+    return size * rng.choice([-1, 1], shape)
 
 
 def whole(rng: np.random.Generator, shape: Shape, place: int) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tarograd.graph import Primitive
-from tarograd.ops import arithmetic, elementwise, matmul, random, reduction, shape
+from tarograd.ops import arithmetic, elementwise, linear, matmul, random, reduction, shape
 from tarograd.ops.shape import ARRAY
 
 inf, nan = np.inf, np.nan
@@ -80,12 +80,20 @@ ARITHMETIC = [
     known(arithmetic.divide, [1, 0], [inf, 2], y=[0, 0], to=([0, 0.5], [0, 0])),
     known(arithmetic.divide, [1], [0], y=[inf], to=([inf], [-inf]), warns=True),
     known(arithmetic.power, [0, 0, 0], [0, 1, 2], y=[1, 0, 0], to=([0, 1, 0], [0, 0, 0])),
+    known(arithmetic.power, [inf, -inf], [0, 0], y=[1, 1], to=([0, 0], [inf, 0])),
     known(arithmetic.power, [2, -2, -2], [0, 3, 0], y=[1, -8, 1], to=([0, 12, 0], [log(2), 0, 0])),
     known(arithmetic.power, [0, -3, inf], 2, y=[0, 9, inf], to=([0, -6, inf],)),
     known(arithmetic.power, [0, -3, inf], 0, y=[1, 1, 1], to=([0, 0, 0],)),
     known(arithmetic.power, [0, -3, 5], 1, y=[0, -3, 5], to=([1, 1, 1],)),
     known(arithmetic.power, 0, [0, 1], y=[1, 0], to=(None, [0, 0])),
     known(arithmetic.power, [0], 0.5, y=[0], to=([inf],), warns=True),
+    known(arithmetic.remainder, [7, -7, 7, -7], [3, 3, -3, -3], y=[1, 2, -2, -1]),
+    known(arithmetic.remainder, [7, -7, 6], 3, y=[1, 2, 0], to=([1, 1, 1],)),
+    known(arithmetic.remainder, 7, [3, -3, inf], y=[1, -2, 7], to=(None, [-2, 3, 0])),
+    known(arithmetic.remainder, 1.0, [0.1], y=[1 - 9 * 0.1], to=(None, [-9]), rtol=1e-14),
+    known(arithmetic.floor_divide, [7, -7, 7, -7], [3, 3, -3, -3], y=[2, -3, -3, 2]),
+    known(arithmetic.floor_divide, [1, -1, 0], [0.1, inf, 5], y=[9, -1, 0]),
+    known(arithmetic.floor_divide, [1, -1], [0, 0], y=[inf, -inf], warns=True),
 ]
 
 ELEMENTWISE = [
@@ -102,6 +110,50 @@ ELEMENTWISE = [
     known(elementwise.tanh, [-800, 800, 0, nan], y=[-1, 1, 0, nan], to=([0, 0, 1, nan],)),
     known(elementwise.tanh, [-inf, inf], y=[-1, 1], to=([0, 0],)),
     known(elementwise.sign, [-inf, 0, 2, nan], y=[-1, 0, 1, nan]),
+    known(elementwise.floor, [-inf, -0.5, 2, 2.9, nan], y=[-inf, -1, 2, 2, nan]),
+    known(elementwise.rint, [-inf, -1.5, -0.5, 0.5, 2.5, 2.6], y=[-inf, -2, 0, 0, 2, 3]),
+    known(
+        elementwise.arctan, [-inf, 0, 1, inf], y=[-pi / 2, 0, pi / 4, pi / 2], to=([0, 1, 0.5, 0],)
+    ),
+    known(elementwise.arctan2, [0, 1, -1, 0], [0, 0, 0, -1], y=[0, pi / 2, -pi / 2, pi]),
+    known(
+        elementwise.arctan2, [0, 1e-200], [1e-200, 0], y=[0, pi / 2], to=([1e200, 0], [0, -1e200])
+    ),
+    known(elementwise.arctan2, [0, 1], [0, 0], y=[0, pi / 2], to=([0, 0], [0, -1])),
+    known(elementwise.arctan2, [inf, inf, 1], [inf, -inf, inf], y=[pi / 4, 3 * pi / 4, 0]),
+    known(elementwise.arcsin, [0, 0.6], y=[0, np.arctan(0.75)], to=([1, 1.25],), rtol=1e-14),
+    known(elementwise.arcsin, [1, -1], y=[pi / 2, -pi / 2], to=([inf, inf],), warns=True),
+    known(
+        elementwise.arccos, [0, 0.6], y=[pi / 2, np.arctan(4 / 3)], to=([-1, -1.25],), rtol=1e-14
+    ),
+    known(elementwise.arccos, [1, -1], y=[0, pi], to=([-inf, -inf],), warns=True),
+    known(
+        elementwise.arcsinh,
+        [0, 0.75, 1e300],
+        y=[0, log(2), log(2) + 300 * log(10)],
+        to=([1, 0.8, 1e-300],),
+        rtol=1e-14,
+    ),
+    known(
+        elementwise.arccosh,
+        [1.25, 1e300],
+        y=[log(2), log(2) + 300 * log(10)],
+        to=([4 / 3, 1e-300],),
+        rtol=1e-14,
+    ),
+    known(elementwise.arccosh, [1], y=[0], to=([inf],), warns=True),
+    known(
+        elementwise.arctanh, [0, 0.6, 1e-20], y=[0, log(2), 1e-20], to=([1, 1.5625, 1],), rtol=1e-14
+    ),
+    known(elementwise.arctanh, [1], y=[inf], to=([inf],), warns=True),
+    known(
+        elementwise.hypot,
+        [3, 0, 3e200],
+        [4, 0, 4e200],
+        y=[5, 0, 5e200],
+        to=([0.6, 0, 0.6], [0.8, 0, 0.8]),
+    ),
+    known(elementwise.hypot, [3, -inf], 0, y=[3, inf]),
     known(elementwise.absolute, [-3, 0, -inf], y=[3, 0, inf], to=([-1, 0, -1],)),
     known(elementwise.maximum, *TIED, y=[3, 3, 2, -inf], to=([0, 1, 0.5, 0.5], [1, 0, 0.5, 0.5])),
     known(elementwise.minimum, *TIED, y=[1, 1, 2, -inf], to=([1, 0, 0.5, 0.5], [0, 1, 0.5, 0.5])),
@@ -144,6 +196,7 @@ REDUCTIONS = [
     reduced(reduction.min, [1, 3, 1, inf], 1, [0.5, 0, 0.5, 0]),
     reduced(reduction.min, [inf, inf], inf, [0.5, 0.5]),
     known(reduction.argmax, [1, 3, 3], y=1, axis=None),
+    known(reduction.argsort, [2, nan, 1, -inf, 2, nan], y=[3, 2, 0, 4, 1, 5], axis=0),
     reduced(reduction.prod, [2, 3, 4], 24, [12, 8, 6]),
     reduced(reduction.prod, [2, 0, 4], 0, [0, 8, 0]),
     reduced(reduction.prod, [0, 3, 0], 0, [0, 0, 0]),
@@ -235,6 +288,15 @@ PRODUCTS = [
         y=[[21, 37]],
         to=([[8, 10]], [[1, 1], [2, 2]], [1, 1]),
     ),
+    known(
+        linear.solve,
+        [[2, 0], [0, 4]],
+        [[2], [4]],
+        y=[[1], [1]],
+        to=([[-0.5, -0.5], [-0.25, -0.25]], [[0.5], [0.25]]),
+    ),
+    known(linear.log_det, [[0, 2], [3, 0]], y=log(6), to=([[0, 0.5], [1 / 3, 0]],)),
+    known(linear.sign_det, [[0, 2], [3, 0]], y=-1),
     known(random.dropout, [1, 3], TRUE_FALSE, y=[2, 0], to=([2, 0], None), keep=0.5),
 ]
 

@@ -17,14 +17,14 @@ OUT: Any = np.zeros(3)
 MASK = np.array([[True, False, True], [False, False, True]])
 
 WITHOUT_RULE: list[tuple[Callable[..., Any], str, str]] = [
-    (lambda t: np.cumprod(t), "np.cumprod", "np.prod"),
+    (lambda t: np.partition(t, 1), "np.partition", "np."),
     (lambda t: np.fft.fft(t), "np.fft.fft", "np."),
-    (lambda t: np.linalg.inv(t), "np.linalg.inv", "np.linalg.norm"),
-    (lambda t: np.sort(t), "np.sort", "np.sqrt"),
-    (lambda t: np.arctan(t), "np.arctan", "np.tan"),
+    (lambda t: np.linalg.svd(t), "np.linalg.svd", "np.linalg.solve"),
+    (lambda t: np.lexsort(t), "np.lexsort", "np.sort"),
+    (lambda t: np.sinc(t), "np.sinc", "np.sin"),
     (lambda t: np.subtract.reduce(t), "np.subtract.reduce", "np.subtract"),
     (lambda t: np.add.outer(t, t), "np.add.outer", "np.outer"),
-    (lambda t: np.block([t, t]), "np.block", "np."),
+    (lambda t: np.unwrap(t), "np.unwrap", "np."),
     (lambda t: np.cbrt(t), "np.cbrt", "np."),
     (lambda t: np.add(t, 1, where=MASK), "np.add(where=…)", "np."),
     (lambda t: np.exp(t, dtype=np.float32), "np.exp(dtype=…)", "np.exp"),
@@ -82,6 +82,7 @@ def test_adding_in_place_to_an_array_is_refused() -> None:
 
 T: Any = Tensor(A)
 HALF: Any = 0.5
+ALL: Any = "all"
 MISTAKES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: np.einsum("ij,ij->", T, B.T), ValueError, "'i' has two lengths in (2, 3) and (3, 2)"),
     (lambda: np.einsum("ij,j->i", T, V[:1]), ValueError, "'j' has two lengths in (2, 3) and (1,)"),
@@ -96,7 +97,7 @@ MISTAKES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: np.dot(T, T), ValueError, "matmul: (2, 3) @ (2, 3)"),
     (lambda: np.linalg.norm(T, 2), TypeError, "ord=2 over the axes (0, 1) of the shape (2, 3)"),
     (lambda: np.linalg.norm(T, 2, axis=(0, 1)), TypeError, "has no rule; None has"),
-    (lambda: np.linalg.norm(T, 3, axis=0), TypeError, "of vectors also 1, 2 and inf"),
+    (lambda: np.linalg.norm(T, -1, axis=0), TypeError, "of vectors also numbers above 0 and inf"),
     (lambda: np.linalg.norm(T, "nuc"), TypeError, "of matrices also 'fro'"),
     (lambda: np.reshape(T, (3, 2), order="F"), TypeError, "only the row-major order 'C'"),
     (lambda: np.reshape(T, (4, -1)), ValueError, "the 6 elements of (2, 3) do not fill (4, -1)"),
@@ -137,6 +138,27 @@ MISTAKES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ValueError,
         "average: weights of the shape (3,) fit neither (2, 3) nor axis 0 of it",
     ),
+    (lambda: np.cross(T, V[:2]), ValueError, "cross: vectors of 3 and 2 elements: 3 and 3 fit"),
+    (lambda: np.convolve(T[0], T), ValueError, "(2, 3) and (3,): two vectors are needed"),
+    (lambda: np.correlate(V, T[0], ALL), ValueError, "mode='all': there are 'valid', 'same' and"),
+    (lambda: np.linalg.inv(T), ValueError, "inv: (2, 3): as many rows as columns are needed"),
+    (lambda: np.linalg.solve(T @ T.T, V), ValueError, "solve: (2, 2) and (3,): as many rows"),
+    (
+        lambda: np.linalg.solve(T.T @ T * 0, V),
+        np.linalg.LinAlgError,
+        "solve: a matrix of (3, 3) is singular",
+    ),
+    (lambda: np.select([T > 0], [T, T]), ValueError, "select: 1 conditions for 2 choices"),
+    (lambda: np.quantile(T, 1.5), ValueError, "quantile: q=1.5 of (2, 3): from 0 to 1"),
+    (lambda: np.gradient(T, V), TypeError, "one number has a rule, or one for each axis"),
+    (lambda: np.gradient(T[:1]), ValueError, "gradient: axis 0 of (1, 3): two elements"),
+    (lambda: np.pad(T, 1, constant_values=T[0, 0]), TypeError, "has to be one number"),
+    (lambda: np.round(T, HALF), TypeError, "round: decimals=0.5: a whole number is needed"),
+    (lambda: np.rot90(T, HALF), TypeError, "as an integer"),
+    (lambda: np.block([[T], []]), ValueError, "block: an empty list"),
+    (lambda: np.trapezoid(T, V[:2]), ValueError, "trapezoid: 2 places for axis -1 of (2, 3)"),
+    (lambda: np.convolve(T[0, 0], V), ValueError, "correlate: shapes"),
+    (lambda: T * np.array(["a"]), TypeError, "multiply: an input of dtype <U1: numbers are"),
     (lambda: np.pad(T, -1), ValueError, "pad: pad_width=-1: whole numbers from 0 up"),
     (lambda: np.pad(T, HALF), ValueError, "pad: pad_width=0.5: whole numbers from 0 up"),
     (lambda: np.pad(T, (1, 2, 3)), ValueError, "for the shape (2, 3): give one width, (before"),

@@ -12,33 +12,18 @@ from hypothesis import strategies as st
 
 from agreement import assert_agrees
 from numeric import Array
+from numpy_calls import COMPOSED, STACKS, A, B, Call, V, binary, unary
 from rows import locked
 from tarograd import Tensor, grad
 from tarograd.graph import topological_order
 from tarograd.numpy_functions import FUNCTIONS, REDUCTIONS, UFUNCS
 from tarograd.ops.shape import repeat
 
-A = np.array([[0.31, -0.62, 1.3], [1.72, 0.93, -1.51]])
-B = np.array([[0.8, 1.9, 0.7], [0.55, 1.2, 1.6]])
-V = np.array([0.9, 0.45, 1.4])
-STACKS = np.linspace(-1, 1, 12).reshape(2, 2, 3)
 MASK = np.array([[True, False, True], [False, False, True]])
 
 # NumPy has the names `min` and `max` since 2.1.
 NEW = np.lib.NumpyVersion(np.__version__) >= "2.1.0"
 AT_LEAST: Any = {"min": 0.5} if NEW else {"a_min": 0.5, "a_max": None}
-
-Call = tuple[Callable[..., Any], tuple[Array, ...]]
-
-
-def unary(f: Any) -> list[Call]:
-    return [(f, (B,)), (f, (np.array(0.7),))]
-
-
-def binary(f: Any) -> list[Call]:
-    scalars: list[Call] = [(lambda x: f(x, 2.5), (B,)), (lambda x: f(2.5, x), (B,))]
-    beside: list[Call] = [(lambda x: f(x, V), (B,)), (lambda x: f(V, x), (B,))]
-    return [(f, (B + 0.1, B)), (f, (B, V + 0.25)), (f, (V, np.array(0.77))), *scalars, *beside]
 
 
 def reduction(f: Any) -> list[Call]:
@@ -89,6 +74,8 @@ CALLS: dict[Any, list[Call]] = {
         (lambda x: np.linalg.norm(x, axis=1, keepdims=True), (A,)),
         (lambda x: np.linalg.norm(x, 1, 0), (A,)),
         (lambda x: np.linalg.norm(x, np.inf, axis=1), (A,)),
+        (lambda x: np.linalg.norm(x, 3, axis=1), (A,)),
+        (lambda x: np.linalg.norm(x, 1.5, axis=0, keepdims=True), (A,)),
         (lambda x: np.linalg.norm(x, 2), (V,)),
         (lambda x: np.linalg.norm(x, "fro"), (A,)),
         (lambda x: np.linalg.norm(x, axis=(0, 2)), (STACKS,)),
@@ -305,6 +292,7 @@ CALLS: dict[Any, list[Call]] = {
     np.shape: [(np.shape, (A,))],
     np.ndim: [(np.ndim, (A,))],
     np.size: [(np.size, (A,))],
+    **COMPOSED,
 }
 
 
@@ -391,6 +379,112 @@ def test_the_norm_of_the_zero_vector_has_the_slope_zero() -> None:
     assert np.array_equal(lengths.value, [0, 5])
     slopes = grad(lengths, x, np.ones(2)).value
     np.testing.assert_allclose(slopes, [[0.0, 0.0], [0.6, 0.8]], rtol=1e-15)
+
+
+def test_the_deviation_of_equal_numbers_has_the_slope_zero() -> None:
+    x = Tensor([[2.0, 2.0], [1.0, 3.0]])
+    y: Any = np.std(x, axis=1)
+    assert np.array_equal(y.value, [0, 1])
+    assert np.array_equal(grad(y, x, np.ones(2)).value, [[0.0, 0.0], [-0.5, 0.5]])
+
+
+@pytest.mark.parametrize("x", [np.array([1.0, 3.0]), np.ones(2)])
+@pytest.mark.parametrize("ddof", [2, 3])
+def test_a_variance_over_no_degree_of_freedom_is_that_of_numpy(x: Array, ddof: int) -> None:
+    with pytest.warns(RuntimeWarning):
+        y: Any = np.var(Tensor(x), ddof=ddof)
+    with pytest.warns(RuntimeWarning):
+        np.testing.assert_array_equal(y.value, np.var(x, ddof=ddof))
+
+
+def test_a_norm_of_nan_is_nan() -> None:
+    assert np.isnan(float(np.linalg.norm(Tensor([1.0, np.nan]))))
+
+
+def test_sinh_keeps_its_digits_and_its_slope_is_infinite_where_it_is() -> None:
+    x = Tensor([0.0, 1e-20, -1e-9, 700.0, 1e4, -1e4])
+    with np.errstate(over="ignore"):
+        y: Any = np.sinh(x)
+        np.testing.assert_allclose(y.value, np.sinh(x.value), rtol=4e-16)
+        np.testing.assert_allclose(grad(y, x, np.ones(6)).value, np.cosh(x.value), rtol=4e-16)
+
+
+def test_the_mixed_derivative_of_a_power_at_the_exponent_zero() -> None:
+    a, b = Tensor([2.0, -4.0]), Tensor([0.0, 0.0])
+    slope = grad(a**b, a, np.ones(2))
+    assert np.array_equal(grad(slope, b, np.ones(2)).value, [0.5, -0.25])
+
+
+def test_float_power_is_of_float64_as_in_numpy() -> None:
+    x = np.array([1.1, 2.3], np.float32)
+    y: Any = np.float_power(Tensor(x), 3)
+    assert y.dtype == np.float64
+    assert np.array_equal(y.value, np.float_power(x, 3))
+
+
+def test_remainders_and_rounding_as_operators() -> None:
+    x = Tensor([-3.5, 2.25, 7.0])
+    assert np.array_equal((x % 2).value, [0.5, 0.25, 1])
+    assert np.array_equal((5 % x).value, [-2, 0.5, 5])
+    assert np.array_equal((x // 2).value, [-2, 1, 3])
+    assert np.array_equal((5 // x).value, [-2, 2, 0])
+    quotient, rest = divmod(x, 2)
+    assert np.array_equal(quotient.value, (x // 2).value)
+    assert np.array_equal(rest.value, (x % 2).value)
+    assert np.array_equal(divmod(5, x)[1].value, [-2, 0.5, 5])
+    assert np.array_equal(round(x, 1).value, x.round(1).value)
+    assert np.array_equal(round(x).value, [-4, 2, 7])
+    assert np.array_equal(grad((5 % x).sum(), x).value, [2, -2, 0])
+
+
+def test_whole_numbers_are_rounded_as_whole_numbers() -> None:
+    places: Any = np.argsort(Tensor([3.0, 1.0, 2.0])) * 26
+    roundings: list[Any] = [np.round, np.floor, np.ceil, np.trunc, lambda x: np.round(x, -1)]
+    for f in roundings:
+        expected = f(np.array([26, 52, 0]))
+        assert np.array_equal(f(places).value, expected)
+        assert f(places).dtype == expected.dtype
+
+
+def test_ufuncs_accumulate() -> None:
+    for ufunc in (np.add, np.multiply):
+        assert_agrees(lambda x, f=ufunc: f.accumulate(x), (locked(A.copy()),))
+        assert_agrees(lambda x, f=ufunc: f.accumulate(x, axis=1), (locked(A.copy()),))
+
+
+def test_equal_elements_are_sorted_as_they_come() -> None:
+    x = Tensor([2.0, 1.0, 2.0, 1.0])
+    y: Any = np.sort(x)
+    slope = grad(y, x, [1.0, 2.0, 3.0, 4.0])
+    assert np.array_equal(slope.value, [3, 1, 4, 2])
+    assert np.array_equal(x.argsort().value, [1, 3, 0, 2])
+
+
+def test_a_median_with_nan_is_nan_and_one_beside_inf_is_not() -> None:
+    assert np.isnan(float(np.median(Tensor([1.0, np.nan, 2.0]))))
+    assert float(np.median(Tensor([1.0, np.inf, 2.0]))) == 2
+    assert float(np.median(Tensor([1.0, np.inf, np.inf]))) == np.inf
+
+
+def test_float32_stays_float32() -> None:
+    x = Tensor(B.astype(np.float32))
+    calls: list[Callable[[Any], Any]] = [
+        np.median,
+        np.nanmean,
+        np.gradient,
+        np.trapezoid,
+        np.nan_to_num,
+        np.deg2rad,
+        lambda x: x % 0.5,
+        lambda x: np.round(x, 1),
+        lambda x: np.heaviside(x, 0.5),
+        lambda x: np.quantile(x, [0.1, 0.7], axis=0),
+        lambda x: np.convolve(x[0], x[1]),
+        lambda x: np.linalg.det(x @ x.T),
+    ]
+    for f in calls:
+        y = f(x)
+        assert all(part.dtype == np.float32 for part in (y if isinstance(y, tuple) else [y]))
 
 
 def test_the_mean_of_nothing_is_nan_and_has_an_empty_gradient() -> None:

@@ -294,8 +294,16 @@ def test_astype_brings_the_gradient_back_and_refuses_whole_numbers() -> None:
     (y * y).sum().backward()
     assert gradient(x).dtype == np.float64
     assert np.array_equal(gradient(x), [3, 5])
-    with pytest.raises(TypeError, match=r"astype\(int64\) would cut the graph; use \.value"):
+    with pytest.raises(TypeError, match=r"astype\(int64\) of float64, shape .* would cut"):
         x.astype(np.int64)
+
+
+def test_a_whole_number_is_an_index_and_another_is_not() -> None:
+    x = Tensor([1.0, 5.0, 3.0])
+    assert "abc"[np.argmax(x)] == "b"
+    assert list(range(np.argmax(x))) == [0]
+    with pytest.raises(TypeError, match="only integer scalar arrays"):
+        range(x[0])
 
 
 def test_a_leaf_takes_a_new_value_and_a_computed_tensor_does_not() -> None:

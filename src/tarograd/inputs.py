@@ -58,7 +58,8 @@ def as_input(name: str, x: Any) -> Any:
         return x
     array = np.asarray(x)
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name}: an input of type {type(x).__name__}: numbers are needed")
+        what = f"dtype {x.dtype}" if isinstance(x, np.ndarray) else f"type {type(x).__name__}"
+        raise TypeError(f"{name}: an input of {what}: numbers are needed")
     return frozen(array)
 
 

@@ -9,13 +9,56 @@ from __future__ import annotations
 
 import difflib
 import math
-import string
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from tarograd.numpy_elementwise import clip, floats, logaddexp, of_bools, where
+from tarograd.numpy_along import (
+    argsort,
+    cumprod,
+    cumsum,
+    diff,
+    gradient,
+    median,
+    percentile,
+    ptp,
+    quantile,
+    sort,
+    trapezoid,
+)
+from tarograd.numpy_elementwise import (
+    allclose,
+    array_equal,
+    ceil,
+    clip,
+    doubles,
+    fmod,
+    heaviside,
+    ignoring_nan,
+    isclose,
+    logaddexp,
+    nan_to_num,
+    of_bools,
+    round,
+    select,
+    trunc,
+    where,
+)
+from tarograd.numpy_linalg import det, inv, matrix_power, multi_dot, slogdet, solve
+from tarograd.numpy_products import (
+    convolve,
+    correlate,
+    cross,
+    dot,
+    einsum,
+    inner,
+    kron,
+    matmul,
+    outer,
+    tensordot,
+    vdot,
+)
 from tarograd.numpy_reductions import (
     argmax,
     argmin,
@@ -23,6 +66,8 @@ from tarograd.numpy_reductions import (
     max,
     mean,
     min,
+    nanmean,
+    nansum,
     norm,
     prod,
     std,
@@ -31,25 +76,29 @@ from tarograd.numpy_reductions import (
     var,
 )
 from tarograd.numpy_shapes import (
-    arrays_of,
+    append,
+    array_split,
+    at_least,
     axes_of,
+    block,
     broadcast_to,
     column_stack,
     concatenate,
-    cumsum,
     diag,
     diagonal,
-    diff,
     dstack,
     expand_dims,
     flip,
     hstack,
+    meshgrid,
     moveaxis,
     pad,
     ravel,
     repeat,
     reshape,
     roll,
+    rollaxis,
+    rot90,
     split,
     squeeze,
     stack,
@@ -63,156 +112,6 @@ from tarograd.numpy_shapes import (
     vstack,
 )
 from tarograd.ops import arithmetic, elementwise, reduction
-from tarograd.ops import matmul as products
-from tarograd.ops import shape as shapes
-
-
-def matmul(a: Any, b: Any) -> Any:
-    """Matrix product of vectors, matrices and stacks of matrices."""
-    a, b = arrays_of(a, b)
-    if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
-        raise ValueError(
-            f"matmul: {a.shape} @ {b.shape}: the columns of the left one"
-            " must be as many as the rows of the right one"
-        )
-    left = expand_dims(a, 0) if a.ndim == 1 else a
-    right = expand_dims(b, 1) if b.ndim == 1 else b
-    try:
-        stacks = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
-    except ValueError as error:
-        raise ValueError(f"matmul: {a.shape} @ {b.shape}: the stacks do not fit") from error
-    left, right = (
-        x if x.shape[:-2] == stacks else shapes.repeat(x, shape=stacks + x.shape[-2:])
-        for x in (left, right)
-    )
-    y = products.matmul(left, right)
-    y = squeeze(y, -1) if b.ndim == 1 else y
-    return squeeze(y, -1 if b.ndim == 1 else -2) if a.ndim == 1 else y
-
-
-def dot(a: Any, b: Any) -> Any:
-    """Product over the last axis of `a` and the last but one of `b`."""
-    a, b = arrays_of(a, b)
-    if not a.ndim or not b.ndim:
-        return a * b
-    return matmul(a, b) if b.ndim <= 2 else tensordot(a, b, ([-1], [-2]))
-
-
-def inner(a: Any, b: Any) -> Any:
-    """Product over the last axes of both."""
-    a, b = arrays_of(a, b)
-    return tensordot(a, b, ([-1], [-1])) if a.ndim and b.ndim else a * b
-
-
-def outer(a: Any, b: Any) -> Any:
-    """Every element of `a` times every element of `b`."""
-    a, b = arrays_of(a, b)
-    return expand_dims(ravel(a), 1) * expand_dims(ravel(b), 0)
-
-
-def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
-    """Sum of products over the axes `axes[0]` of `a` and `axes[1]` of `b`."""
-    a, b = arrays_of(a, b)
-    if isinstance(axes, int):
-        axes = (range(a.ndim - axes, a.ndim), range(axes))
-    left, right = (axes_of("tensordot", x, i) for x, i in zip((a, b), axes, strict=True))
-    if [a.shape[i] for i in left] != [b.shape[j] for j in right]:
-        raise ValueError(
-            f"tensordot: the axes {left} of {a.shape} and {right} of {b.shape} differ in length"
-        )
-    letters = [chr(ord("a") + i) for i in range(a.ndim + b.ndim)]
-    first, second = letters[: a.ndim], letters[a.ndim :]
-    for i, j in zip(left, right, strict=True):
-        second[j] = letters[i]
-    rest = [c for c in first if c not in second] + [c for c in second if c not in first]
-    return einsum(f"{''.join(first)},{''.join(second)}->{''.join(rest)}", a, b)
-
-
-def einsum(subscripts: str, *operands: Any) -> Any:
-    """Einstein summation, from the left to the right.
-
-    Letters in both of two operands and not needed any more are contracted by a matrix product,
-    letters in both that are needed number its stack, and others are summed. Of a letter that
-    stands twice in an operand, the diagonal is taken.
-    """
-    given = arrays_of(*operands)
-    names, result, lengths = _parsed(subscripts, given)
-    x, have = _unrepeated(given[0], names[0])
-    for i, y in enumerate(given[1:], 1):
-        y, second = _unrepeated(y, names[i])
-        later = "".join([result, *names[i + 1 :]])
-        kept = "".join(c for c in dict.fromkeys(have + second) if c in later)
-        x, have = _contracted(x, have, y, second, kept, lengths), kept
-    return _arranged(x, have, result)
-
-
-def _unrepeated(x: Any, names: str) -> tuple[Any, str]:
-    """The diagonal of the axes of one name; it becomes the last axis."""
-    for c in dict.fromkeys(names):
-        while names.count(c) > 1:
-            i, j = names.index(c), names.rindex(c)
-            x, names = diagonal(x, 0, i, j), names[:i] + names[i + 1 : j] + names[j + 1 :] + c
-    return x, names
-
-
-def _contracted(
-    a: Any, first: str, b: Any, second: str, result: str, lengths: dict[str, int]
-) -> Any:
-    """The axes `result` of the products of two operands, summed over the others."""
-    stacked = [c for c in first if c in second and c in result]
-    contracted = [c for c in first if c in second and c not in result]
-    rows = [c for c in first if c not in second and c in result]
-    columns = [c for c in second if c not in first and c in result]
-    a = _arranged(a, first, "".join(stacked + rows + contracted))
-    b = _arranged(b, second, "".join(stacked + contracted + columns))
-
-    def block(*parts: list[str]) -> tuple[int, ...]:
-        sizes = [math.prod(lengths[c] for c in part) for part in parts]
-        return (*(lengths[c] for c in stacked), *sizes)
-
-    y = matmul(reshape(a, block(rows, contracted)), reshape(b, block(contracted, columns)))
-    order = stacked + rows + columns
-    return _arranged(reshape(y, [lengths[c] for c in order]), "".join(order), result)
-
-
-def _parsed(subscripts: str, operands: list[Any]) -> tuple[list[str], str, dict[str, int]]:
-    """The letters of each operand, those of the result, and the length of each letter's axis."""
-    if not isinstance(subscripts, str):
-        raise TypeError("einsum: write the subscripts as a string, such as 'ij,jk->ik'")
-    terms, arrow, result = subscripts.replace(" ", "").partition("->")
-    names = terms.split(",")
-    if len(names) != len(operands):
-        raise ValueError(f"einsum: {subscripts!r} for {len(operands)} operands")
-    # The axes of "..." get letters of their own, counted from the last axis.
-    wide = [x.ndim - len(n.replace("...", "")) for n, x in zip(names, operands, strict=True)]
-    wide = [w if "..." in n else 0 for n, w in zip(names, wide, strict=True)]
-    free = "".join(c for c in string.ascii_letters if c not in subscripts)[: sorted([0, *wide])[-1]]
-    names = [n.replace("...", free[len(free) - w :]) for n, w in zip(names, wide, strict=True)]
-    result = result.replace("...", free)
-    if not arrow:
-        result = free + "".join(sorted(c for c in set(terms) - {*",."} if terms.count(c) == 1))
-    if len(set(result)) < len(result):
-        raise ValueError(f"einsum: {subscripts!r}: the result has a letter twice")
-    lengths: dict[str, int] = {}
-    for n, x in zip(names, operands, strict=True):
-        if len(n) != x.ndim:
-            raise ValueError(f"einsum: {subscripts!r}: {n!r} names {len(n)} axes of {x.shape}")
-        for c, length in zip(n, x.shape, strict=True):
-            if lengths.setdefault(c, length) != length:
-                listed = " and ".join(str(x.shape) for x in operands)
-                raise ValueError(f"einsum: {subscripts!r}: {c!r} has two lengths in {listed}")
-    return names, result, lengths
-
-
-def _arranged(x: Any, names: str, wanted: str) -> Any:
-    """The axes `names` of `x` in the order `wanted`, summed over the others."""
-    missing = [c for c in wanted if c not in names]
-    if missing:
-        raise ValueError(f"einsum: the result's axis {missing[0]!r} is in no operand")
-    gone = tuple(i for i, c in enumerate(names) if c not in wanted)
-    rest = [c for c in names if c in wanted]
-    x = sum(x, gone) if gone else x
-    return x if rest == list(wanted) else transpose(x, [rest.index(c) for c in wanted])
 
 
 def _like(fill: Callable[..., Any]) -> Callable[..., Any]:
@@ -227,7 +126,7 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.multiply: arithmetic.multiply,
     np.divide: arithmetic.divide,
     np.power: arithmetic.power,
-    np.float_power: lambda a, b: arithmetic.power(floats(a), floats(b)),
+    np.float_power: lambda a, b: arithmetic.power(doubles(a), doubles(b)),
     np.maximum: elementwise.maximum,
     np.minimum: elementwise.minimum,
     np.logaddexp: logaddexp,
@@ -238,6 +137,16 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.less_equal: elementwise.less_equal,
     np.equal: elementwise.equal,
     np.not_equal: elementwise.not_equal,
+    np.remainder: arithmetic.remainder,
+    np.floor_divide: arithmetic.floor_divide,
+    np.divmod: lambda a, b: (arithmetic.floor_divide(a, b), arithmetic.remainder(a, b)),
+    np.fmod: fmod,
+    np.fmax: ignoring_nan(elementwise.maximum),
+    np.fmin: ignoring_nan(elementwise.minimum),
+    np.hypot: elementwise.hypot,
+    np.arctan2: elementwise.arctan2,
+    np.heaviside: heaviside,
+    np.logaddexp2: lambda a, b: logaddexp(a * math.log(2), b * math.log(2)) / math.log(2),
     np.negative: arithmetic.negative,
     np.positive: lambda x: x,
     np.square: lambda x: x * x,
@@ -253,12 +162,27 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.sin: elementwise.sin,
     np.cos: elementwise.cos,
     np.tan: lambda x: elementwise.sin(x) / elementwise.cos(x),
+    np.arcsin: elementwise.arcsin,
+    np.arccos: elementwise.arccos,
+    np.arctan: elementwise.arctan,
+    np.arcsinh: elementwise.arcsinh,
+    np.arccosh: elementwise.arccosh,
+    np.arctanh: elementwise.arctanh,
     np.tanh: elementwise.tanh,
     np.cosh: lambda x: (elementwise.exp(x) + elementwise.exp(-x)) / 2,
-    np.sinh: lambda x: elementwise.tanh(x) * (elementwise.exp(x) + elementwise.exp(-x)) / 2,
+    np.sinh: lambda x: (elementwise.expm1(x) - elementwise.expm1(-x)) / 2,
     np.absolute: elementwise.absolute,
     np.fabs: elementwise.absolute,
     np.sign: elementwise.sign,
+    np.floor: elementwise.floor,
+    np.ceil: ceil,
+    np.trunc: trunc,
+    np.rint: elementwise.rint,
+    np.deg2rad: lambda x: x * (math.pi / 180),
+    np.radians: lambda x: x * (math.pi / 180),
+    np.rad2deg: lambda x: x * (180 / math.pi),
+    np.degrees: lambda x: x * (180 / math.pi),
+    np.conjugate: lambda x: x,
     np.logical_and: elementwise.logical_and,
     np.logical_or: elementwise.logical_or,
     np.logical_not: elementwise.logical_not,
@@ -283,6 +207,9 @@ REDUCTIONS: dict[Any, Callable[..., Any]] = {
     ),
 }
 
+# The same for the method `accumulate`.
+ACCUMULATIONS: dict[Any, Callable[..., Any]] = {np.add: cumsum, np.multiply: cumprod}
+
 # What answers for NumPy's other functions.
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.sum: sum,
@@ -293,14 +220,32 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.amax: max,
     np.amin: min,
     np.average: average,
+    np.nansum: nansum,
+    np.nanmean: nanmean,
+    np.median: median,
+    np.quantile: quantile,
+    np.percentile: percentile,
+    np.ptp: ptp,
+    np.count_nonzero: lambda x, axis=None, *, keepdims=False: sum(x != 0, axis, keepdims=keepdims),
     np.cumsum: cumsum,
+    np.cumprod: cumprod,
     np.diff: diff,
+    np.gradient: gradient,
+    np.trapezoid: trapezoid,
+    np.sort: sort,
+    np.argsort: argsort,
     np.trace: trace,
     np.var: var,
     np.std: std,
     np.any: lambda x, axis=None, *, keepdims=False: sum(x != 0, axis, keepdims=keepdims) > 0,
     np.all: lambda x, axis=None, *, keepdims=False: sum(x == 0, axis, keepdims=keepdims) == 0,
     np.linalg.norm: norm,
+    np.linalg.solve: solve,
+    np.linalg.inv: inv,
+    np.linalg.det: det,
+    np.linalg.slogdet: slogdet,
+    np.linalg.matrix_power: matrix_power,
+    np.linalg.multi_dot: multi_dot,
     np.argmax: argmax,
     np.argmin: argmin,
     np.reshape: reshape,
@@ -317,6 +262,12 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.hstack: hstack,
     np.dstack: dstack,
     np.column_stack: column_stack,
+    np.append: append,
+    np.block: block,
+    np.meshgrid: meshgrid,
+    np.atleast_1d: at_least(1),
+    np.atleast_2d: at_least(2),
+    np.atleast_3d: at_least(3),
     np.repeat: repeat,
     np.tile: tile,
     np.take: take,
@@ -330,14 +281,35 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.flipud: lambda x: flip(x, 0),
     np.fliplr: lambda x: flip(x, 1),
     np.roll: roll,
+    np.rollaxis: rollaxis,
+    np.rot90: rot90,
     np.split: split,
+    np.array_split: array_split,
+    np.hsplit: lambda x, parts: split(x, parts, 1 if x.ndim > 1 else 0),
+    np.vsplit: lambda x, parts: split(x, parts, 0),
+    np.dsplit: lambda x, parts: split(x, parts, 2),
     np.where: where,
+    np.select: select,
     np.clip: clip,
+    np.round: round,
+    np.around: round,
+    np.fix: trunc,
+    np.nan_to_num: nan_to_num,
+    np.isclose: isclose,
+    np.allclose: allclose,
+    np.array_equal: array_equal,
+    np.real: lambda x: x,
+    np.copy: lambda x: x,
     np.dot: dot,
     np.inner: inner,
     np.outer: outer,
     np.tensordot: tensordot,
     np.einsum: einsum,
+    np.vdot: vdot,
+    np.kron: kron,
+    np.cross: cross,
+    np.convolve: convolve,
+    np.correlate: correlate,
     np.zeros_like: _like(np.zeros_like),
     np.ones_like: _like(np.ones_like),
     np.full_like: _like(np.full_like),
@@ -355,9 +327,10 @@ def _name(function: Any) -> str:
 
 def no_rule(function: Any, method: str = "", arguments: Iterable[str] = ()) -> TypeError:
     """The error for a function of NumPy's, or a use of one, that can't be differentiated here."""
-    used = _name(function) + method + "".join(f"({argument}=…)" for argument in arguments)
+    name = _name(function) + method
+    used = name + "".join(f"({argument}=…)" for argument in arguments)
     known = [_name(f) for f in (*UFUNCS, *FUNCTIONS)]
-    near = difflib.get_close_matches(used, known, n=1, cutoff=0.0)[0]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
     return TypeError(
         f"{used} has no rule for Tensors, so it can't be recorded; the nearest that has one "
         f"is {near}. For a value outside of the graph take the Tensor's .value"

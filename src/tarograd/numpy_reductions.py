@@ -73,36 +73,55 @@ def average(x: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = 
 
 
 def var(x: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
-    """Variance: the mean squared distance from the mean, over n - `ddof`."""
+    """Variance: the mean squared distance from the mean, over n - `ddof`, which is at least 0."""
     axes = axes_of("var", x, axis)
     distance = x - mean(x, axes, keepdims=True)
-    n = math.prod(x.shape[i] for i in axes)
-    return sum(distance * distance, axes, keepdims=keepdims) / (n - ddof)
+    left = math.prod(x.shape[i] for i in axes) - ddof
+    return sum(distance * distance, axes, keepdims=keepdims) / (left if left > 0 else 0)
 
 
 def std(x: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
-    """Standard deviation: the root of the variance."""
-    return elementwise.sqrt(var(x, axis, ddof=ddof, keepdims=keepdims))
+    """Standard deviation: the root of the variance. Of equal elements the slope is taken as 0."""
+    return _root(var(x, axis, ddof=ddof, keepdims=keepdims), 2)
+
+
+def _root(x: Any, degree: float) -> Any:
+    """A root whose slope at 0 is 0."""
+    positive = x != 0  # of NaN too
+    y = elementwise.where(positive, x, 1)
+    y = elementwise.sqrt(y) if degree == 2 else y ** (1 / degree)
+    return elementwise.where(positive, y, 0)
+
+
+def nansum(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    """Sum of those that are not NaN."""
+    return sum(elementwise.where(np.isnan(x), 0, x), axis, keepdims=keepdims)
+
+
+def nanmean(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    """Mean of those that are not NaN."""
+    total = nansum(x, axis, keepdims=keepdims)
+    count = sum(elementwise.logical_not(np.isnan(x)), axis, keepdims=keepdims)
+    return total / floats(count).astype(total.dtype)
 
 
 def norm(x: Any, ord: float | str | None = None, axis: Axis = None, keepdims: bool = False) -> Any:
-    """Euclidean length along `axis` (by default of all elements), or with `ord` 1 or inf.
+    """Euclidean length along `axis` (by default of all elements), or the one of another `ord`.
 
     At the zero vector the gradient is taken as 0.
     """
     axes = axes_of("norm", x, axis)
-    ruled: dict[int, tuple[Any, ...]] = {1: (None, 1, 2, np.inf), 2: (None, "fro")}
-    if ord not in ruled.get(len(axes), (None,)):
+    vector = len(axes) == 1 and isinstance(ord, int | float) and ord > 0
+    if not vector and ord not in ((None, "fro") if len(axes) == 2 else (None,)):
         raise TypeError(
             f"norm: ord={ord!r} over the axes {axes} of the shape {x.shape} has no rule; "
-            "None has, of vectors also 1, 2 and inf, of matrices also 'fro'"
+            "None has, of vectors also numbers above 0 and inf, of matrices also 'fro'"
         )
     x = floats(x)
     if ord == 1:
         return sum(elementwise.absolute(x), axes, keepdims=keepdims)
     if ord == np.inf:
         return max(elementwise.absolute(x), axes, keepdims=keepdims)
-    squares = sum(x * x, axes, keepdims=keepdims)
-    positive = squares > 0
-    root = elementwise.sqrt(elementwise.where(positive, squares, 1))
-    return elementwise.where(positive, root, 0)
+    if isinstance(ord, int | float) and ord != 2:
+        return _root(sum(elementwise.absolute(x) ** ord, axes, keepdims=keepdims), ord)
+    return _root(sum(x * x, axes, keepdims=keepdims), 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -176,6 +176,32 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
     return [x[(slice(None),) * i + (slice(a, b),)] for a, b in pairwise(ends)]
 
 
+def array_split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:
+    """As `split`, but of parts that are not quite equal the first ones have one element more."""
+    (i,) = axes_of("array_split", x, axis)
+    if not isinstance(indices_or_sections, int | np.integer):
+        return split(x, indices_or_sections, i)
+    parts = np.array_split(np.arange(x.shape[i]), indices_or_sections)
+    return split(x, [int(end) for end in np.cumsum([len(part) for part in parts[:-1]])], i)
+
+
+def rot90(x: Any, k: int = 1, axes: Sequence[int] = (0, 1)) -> Any:
+    """A quarter of a turn, `k` times, from the first of two axes to the second."""
+    i, j = axes_of("rot90", x, axes)
+    k = operator.index(k)
+    if k % 4 == 2:
+        return flip(x, (i, j))
+    if k % 4 == 0:
+        return x
+    return swapaxes(flip(x, j), i, j) if k % 4 == 1 else flip(swapaxes(x, i, j), j)
+
+
+def rollaxis(x: Any, axis: int, start: int = 0) -> Any:
+    """An axis at the place before which `start` stands."""
+    (i,), (place,) = axes_of("rollaxis", x, axis), normalize_axis_tuple(start, x.ndim + 1)
+    return moveaxis(x, i, place - (place > i))
+
+
 def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None) -> Any:
     """Each element so many times, one copy after the other; `axis=None` flattens first."""
     if axis is None:
@@ -256,34 +282,6 @@ def _below(shape: tuple[int, ...], k: int) -> Any:
     return np.tri(shape[-2] if len(shape) > 1 else shape[-1], shape[-1], k, dtype=bool)
 
 
-def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
-    """Each element less the one before it, `n` times over."""
-    (i,) = axes_of("diff", x, axis)
-    before = (slice(None),) * i
-    for _ in range(n):
-        x = x[(*before, slice(1, None))] - x[(*before, slice(None, -1))]
-    return x
-
-
-def cumsum(x: Any, axis: int | None = None) -> Any:
-    """The sums of the first 1, 2, 3, … elements along an axis; `axis=None` flattens first.
-
-    By doubling: to sums of 1, 2, 4, … elements those that end before them are added. Sums of
-    narrow whole numbers are wide ones, as in NumPy.
-    """
-    if axis is None:
-        return cumsum(ravel(x), 0)
-    wide = np.cumsum(np.zeros(0, x.dtype)).dtype
-    x = x if x.dtype == wide else elementwise.cast(x, dtype=wide)
-    (i,) = axes_of("cumsum", x, axis)
-    before, length = (slice(None),) * i, 1
-    while length < x.shape[i]:
-        first, rest = x[(*before, slice(length))], x[(*before, slice(length, None))]
-        x = concatenate([first, rest + x[(*before, slice(None, -length))]], axis=i)
-        length *= 2
-    return x
-
-
 def vstack(arrays: Sequence[Any]) -> Any:
     """The arrays below one another; a vector is a row."""
     return concatenate([reshape(x, (1, -1)) if x.ndim < 2 else x for x in arrays_of(*arrays)])
@@ -307,10 +305,70 @@ def column_stack(arrays: Sequence[Any]) -> Any:
     return concatenate([reshape(x, (-1, 1)) if x.ndim < 2 else x for x in given], axis=1)
 
 
+def append(x: Any, values: Any, axis: int | None = None) -> Any:
+    """`values` after `x` along an axis; `axis=None` flattens both first."""
+    return concatenate([x, values], axis)
+
+
+def at_least(rank: int) -> Callable[..., Any]:
+    """What answers for np.atleast_1d, np.atleast_2d and np.atleast_3d."""
+
+    def widened(*arrays: Any) -> Any:
+        given = []
+        for x in arrays_of(*arrays):
+            if x.ndim == 2 < rank:
+                x = expand_dims(x, 2)
+            elif x.ndim < rank:
+                x = reshape(x, {1: (1,), 2: (1, -1), 3: (1, -1, 1)}[rank])
+            given.append(x)
+        return given[0] if len(given) == 1 else tuple(given)
+
+    return widened
+
+
+def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Any, ...]:
+    """Each vector along an axis of its own, repeated along those of the others.
+
+    The first two axes are exchanged unless `indexing` is "ij".
+    """
+    order = list(range(len(arrays)))
+    order[:2] = order[:2] if indexing == "ij" else order[:2][::-1]
+    vectors = [ravel(x) for x in arrays_of(*arrays)]
+    full = [math.prod(vectors[i].shape) for i in order]
+    alone = [[-1 if i == axis else 1 for i in order] for axis in range(len(arrays))]
+    return tuple(broadcast_to(reshape(x, s), full) for x, s in zip(vectors, alone, strict=True))
+
+
+def block(arrays: Any) -> Any:
+    """A matrix of matrices, given as a list of rows that are lists."""
+
+    def depth(x: Any) -> int:
+        return 1 + depth(x[0]) if isinstance(x, list) else 0
+
+    def joined(x: Any, below: int) -> Any:
+        if isinstance(x, list):
+            if not x:
+                raise ValueError("block: an empty list: each row needs an array")
+            return concatenate([joined(part, below - 1) for part in x], axis=-below)
+        return reshape(x, (*[1] * (rank - x.ndim), *x.shape)) if x.ndim < rank else x
+
+    def leaves(x: Any) -> Any:
+        return [leaves(part) for part in x] if isinstance(x, list) else arrays_of(x)[0]
+
+    def ranks(x: Any) -> list[int]:
+        return [n for part in x for n in ranks(part)] if isinstance(x, list) else [x.ndim]
+
+    given = leaves(arrays)
+    rank = sorted([depth(given), *ranks(given)])[-1]
+    return joined(given, depth(given))
+
+
 def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float = 0) -> Any:
     """`x` within a margin; `pad_width` as in NumPy: one width, (before, after), or one per axis."""
     if mode != "constant":
         raise TypeError(f"pad: mode={mode!r} has no rule; 'constant' has")
+    if isinstance(constant_values, Operand) or np.ndim(constant_values):
+        raise TypeError("pad: constant_values has to be one number; np.concatenate joins Tensors")
     widths = np.asarray(pad_width)
     if widths.dtype.kind not in "iu" or (widths < 0).any():
         raise ValueError(f"pad: pad_width={pad_width}: whole numbers from 0 up are needed")

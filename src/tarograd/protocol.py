@@ -26,6 +26,8 @@ class NumPyOperand(Operand):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if kwargs.get("out") is not None:
             raise TypeError(f"np.{ufunc.__name__} can't write into an array: write y = a + b")
+        if method == "accumulate" and ufunc in npf.ACCUMULATIONS:
+            return npf.ACCUMULATIONS[ufunc](*inputs, **{"axis": 0, **kwargs})
         if method == "reduce" and ufunc in npf.REDUCTIONS:
             return npf.REDUCTIONS[ufunc](*inputs, **{"axis": 0, **kwargs})
         if ufunc not in npf.UFUNCS or method != "__call__" or kwargs:
@@ -62,6 +64,45 @@ class NumPyOperand(Operand):
             "build the new value, for example with np.where(mask, new, x)"
         )
 
+    def __invert__(self) -> Any:
+        return npf.UFUNCS[np.invert](self)
+
+    def __and__(self, other: Any) -> Any:
+        return npf.UFUNCS[np.bitwise_and](self, other)
+
+    def __or__(self, other: Any) -> Any:
+        return npf.UFUNCS[np.bitwise_or](self, other)
+
+    def __xor__(self, other: Any) -> Any:
+        return npf.UFUNCS[np.bitwise_xor](self, other)
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+    def __mod__(self, other: Any) -> Any:
+        return npf.UFUNCS[np.remainder](self, other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return npf.UFUNCS[np.remainder](other, self)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return npf.UFUNCS[np.floor_divide](self, other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return npf.UFUNCS[np.floor_divide](other, self)
+
+    def __divmod__(self, other: Any) -> Any:
+        return npf.UFUNCS[np.divmod](self, other)
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return npf.UFUNCS[np.divmod](other, self)
+
+    def __round__(self, decimals: int | None = None) -> Any:
+        return npf.FUNCTIONS[np.round](self, decimals or 0)
+
+    def round(self, decimals: int = 0) -> Any:
+        """To the nearest number of so many decimals; not differentiable."""
+        return npf.FUNCTIONS[np.round](self, decimals)
+
     def all(self, axis: Axis = None, keepdims: bool = False) -> Any:
         """Whether none is 0."""
         return npf.FUNCTIONS[np.all](self, axis, keepdims=keepdims)
@@ -77,6 +118,14 @@ class NumPyOperand(Operand):
     def argmin(self, axis: int | None = None, keepdims: bool = False) -> Any:
         """Where the smallest element stands; not differentiable."""
         return npf.FUNCTIONS[np.argmin](self, axis, keepdims=keepdims)
+
+    def argsort(self, axis: int | None = -1) -> Any:
+        """Where the elements stand in ascending order; not differentiable."""
+        return npf.FUNCTIONS[np.argsort](self, axis)
+
+    def cumprod(self, axis: int | None = None) -> Any:
+        """The products of the first 1, 2, 3, … elements along an axis."""
+        return npf.FUNCTIONS[np.cumprod](self, axis)
 
     def cumsum(self, axis: int | None = None) -> Any:
         """The sums of the first 1, 2, 3, … elements along an axis."""

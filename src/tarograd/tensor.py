@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from tarograd import numpy_elementwise, numpy_reductions, numpy_shapes
-from tarograd import numpy_functions as npf
+from tarograd import numpy_elementwise, numpy_products, numpy_reductions, numpy_shapes
 from tarograd.backward import backpropagate
 from tarograd.graph import CONSTANT, Array, Node, Primitive, recorded, topological_order
 from tarograd.inputs import aligned, as_input, frozen, recorder, upstream_gradient
@@ -179,6 +179,9 @@ class Tensor(NumPyOperand):
     def __int__(self) -> int:
         return int(self._value)
 
+    def __index__(self) -> int:
+        return operator.index(self._value)
+
     def item(self) -> float:
         """The value of a Tensor of one element, as a Python number."""
         return float(self._value.item())
@@ -237,10 +240,10 @@ class Tensor(NumPyOperand):
         return self.record(arithmetic.power, (other, self), {})
 
     def __matmul__(self, other: Any) -> Any:
-        return npf.matmul(self, other)
+        return numpy_products.matmul(self, other)
 
     def __rmatmul__(self, other: Any) -> Any:
-        return npf.matmul(other, self)
+        return numpy_products.matmul(other, self)
 
     def __neg__(self) -> Tensor:
         return self.record(arithmetic.negative, (self,), {})
@@ -250,20 +253,6 @@ class Tensor(NumPyOperand):
 
     def __abs__(self) -> Tensor:
         return self.record(elementwise.absolute, (self,), {})
-
-    def __invert__(self) -> Any:
-        return npf.UFUNCS[np.invert](self)
-
-    def __and__(self, other: Any) -> Any:
-        return npf.UFUNCS[np.bitwise_and](self, other)
-
-    def __or__(self, other: Any) -> Any:
-        return npf.UFUNCS[np.bitwise_or](self, other)
-
-    def __xor__(self, other: Any) -> Any:
-        return npf.UFUNCS[np.bitwise_xor](self, other)
-
-    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     def __gt__(self, other: Any) -> Tensor:
         return self.record(elementwise.greater, (self, other), {})
@@ -345,7 +334,7 @@ class Tensor(NumPyOperand):
 
     def dot(self, other: Any) -> Tensor:
         """Product over the last axis of this and the last but one of the other."""
-        return cast(Tensor, npf.dot(self, other))
+        return cast(Tensor, numpy_products.dot(self, other))
 
     def clip(self, min: Any = None, max: Any = None) -> Tensor:
         """The value, but at least `min` and at most `max`."""
@@ -354,7 +343,12 @@ class Tensor(NumPyOperand):
     def astype(self, dtype: DTypeLike) -> Tensor:
         """The value in another dtype, of floats if this is; the gradient comes back in this one."""
         if np.dtype(dtype).kind != "f" == self.dtype.kind:
-            raise TypeError(f"astype({np.dtype(dtype)}) would cut the graph; use .value.astype")
+            kept = "x != 0 is" if np.dtype(dtype) == bool else "np.floor(x) and np.rint(x) are"
+            raise TypeError(
+                f"astype({np.dtype(dtype)}) of {self.dtype}, shape {self.shape}, would cut the "
+                f"graph: {kept} recorded, compiled code included; outside of the graph it is "
+                ".value.astype"
+            )
         return self.record(elementwise.cast, (self,), {"dtype": np.dtype(dtype)})
 
     def relu(self) -> Tensor:

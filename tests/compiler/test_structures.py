@@ -168,7 +168,7 @@ def test_labels_may_be_cast(dtype: Any) -> None:
         np.testing.assert_array_equal(positive, (t > 0).astype(np.float32), strict=True)
     with pytest.raises(IndexError, match="the index 4 is out of bounds for an axis of length 4"):
         f(x, np.array([0, 4, 0]))
-    with pytest.raises(TypeError, match=r"astype\(int64\) would cut the graph"):
+    with pytest.raises(TypeError, match=r"astype\(int64\) of .* would cut the graph: np\.floor"):
         tg.compile(lambda x: x.astype(int))(x)
 
 

@@ -111,7 +111,6 @@ class Refusing:
     __float__ = _refused("__float__", "float()")
     __int__ = _refused("__int__", "int()")
     __index__ = _refused("__index__", "a whole number, as in range(), a shape or an axis,", AROUND)
-    __round__ = _refused("__round__", "round()")
     __array__ = _refused("__array__", "np.asarray()", JOINED)
 
     def __str__(self) -> str:
@@ -184,7 +183,7 @@ def check_key(primitive: Primitive, inputs: tuple[Any, ...], attributes: Any) ->
 def _is_place(x: Any, length: int) -> bool:
     """Whether it tells places along an axis that is no longer than this."""
     node = getattr(x, "node", None)
-    if node is None or node.primitive is not reduction.argmax:
+    if node is None or node.primitive not in (reduction.argmax, reduction.argsort):
         return False
     dims, axis = node.inputs[0].shape, node.attributes["axis"]
     return bool((prod(dims) if axis is None else dims[axis]) <= length)

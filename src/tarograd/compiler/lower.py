@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tarograd.compiler import formulas
 from tarograd.compiler.numpy_text import WRITERS
 from tarograd.compiler.outward import outward
 from tarograd.compiler.placing import placing
@@ -25,7 +26,7 @@ from tarograd.compiler.rewrite import rewrite
 from tarograd.compiler.stacks import unstacked
 from tarograd.compiler.trace import Untraceable, trace
 from tarograd.graph import Primitive
-from tarograd.ops import arithmetic, elementwise, matmul, random, reduction, shape
+from tarograd.ops import arithmetic, elementwise, linear, matmul, random, reduction, shape
 from tarograd.ops import reduction as r
 
 
@@ -63,6 +64,18 @@ def _softmax_with_loss(x: Any, t: Any, *, labels: bool) -> Any:
 LOWERED: dict[Primitive, Callable[..., Any]] = {
     matmul.affine: lambda x, w, b: x @ w + b,
     elementwise.relu: lambda x: np.maximum(x, 0),
+    elementwise.arcsin: formulas.arcsin,
+    elementwise.arccos: formulas.arccos,
+    elementwise.arctan: formulas.arctan,
+    elementwise.arctan2: formulas.arctan2,
+    elementwise.arcsinh: formulas.arcsinh,
+    elementwise.arccosh: formulas.arccosh,
+    elementwise.arctanh: formulas.arctanh,
+    elementwise.hypot: formulas.hypot,
+    linear.solve: formulas.solve,
+    linear.sign_det: formulas.sign_det,
+    linear.log_det: formulas.log_det,
+    reduction.argsort: formulas.argsort,
     elementwise.clip: _clip,
     random.dropout: random.dropout.forward,
     reduction.mean: _mean,
@@ -81,7 +94,7 @@ def lower(program: Program) -> Program:
 
     def change(value: Value, inputs: tuple[Any, ...]) -> Value:
         if value.primitive in LOWERED or value.primitive not in WRITERS:
-            return _written_out(value, inputs, known)
+            return _written_out(value, inputs, known, change)
         if value.primitive in (shape.index, shape.scatter):
             return _without_masks(fed(value, inputs))
         return fed(value, inputs)
@@ -141,15 +154,21 @@ def _reshaped(x: Value, dims: tuple[int, ...]) -> Value | None:
 
 
 def _written_out(
-    value: Value, inputs: tuple[Any, ...], known: dict[tuple[Any, ...], Program]
+    value: Value,
+    inputs: tuple[Any, ...],
+    known: dict[tuple[Any, ...], Program],
+    change: Callable[[Value, tuple[Any, ...]], Value],
 ) -> Value:
-    """The value as its definition computes it, traced on zeros of the right shapes, once."""
+    """The value as its definition computes it, traced on zeros of the right shapes, once.
+
+    What the definition consists of is written out in turn.
+    """
     given = {f"x{i}": x for i, x in enumerate(inputs) if isinstance(x, Value)}
     told = [(x.shape, x.dtype) if isinstance(x, Value) else repr(x) for x in inputs]
     attributes = [(k, repr(a)) for k, a in sorted(value.attributes.items())]
     key = (value.primitive, *told, *attributes)
     if key not in known:
-        known[key] = _definition(value, inputs, given)
+        known[key] = rebuilt(_definition(value, inputs, given), change)
     inner = known[key]
     new = {id(inner.inputs[k]): x for k, x in given.items()}
     for v in inner.order():

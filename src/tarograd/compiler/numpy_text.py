@@ -10,7 +10,7 @@ import numpy as np
 
 from tarograd.compiler.program import Value
 from tarograd.graph import Primitive
-from tarograd.ops import arithmetic, elementwise, matmul, random, reduction, shape
+from tarograd.ops import arithmetic, elementwise, linear, matmul, random, reduction, shape
 from tarograd.ops.shape import ARRAY, fill_key
 
 # How tightly Python's operators bind: what binds less tightly stands in brackets.
@@ -144,6 +144,8 @@ WRITERS: dict[Primitive, Writer] = {
     arithmetic.multiply: _infix("*", MULTIPLY),
     arithmetic.divide: _infix("/", MULTIPLY),
     arithmetic.power: _infix("**", POWER),
+    arithmetic.floor_divide: _infix("//", MULTIPLY),
+    arithmetic.remainder: _infix("%", MULTIPLY),
     arithmetic.negative: lambda v, x: (UNARY, f"-{within(x[0], UNARY)}"),
     elementwise.absolute: _call("np.abs"),
     elementwise.clip: _attribute("np.clip({}, {}, {})", "low", "high"),
@@ -164,6 +166,10 @@ WRITERS: dict[Primitive, Writer] = {
     random.bernoulli: _draw("bernoulli"),
     random.dropout: _dropout,
     reduction.argmax: _method("argmax"),
+    reduction.argsort: lambda v, x: (ATOM, f"np.argsort({x[0][1]}, {_axis(v)}, kind='stable')"),
+    linear.solve: _call("np.linalg.solve"),
+    linear.log_det: lambda v, x: (ATOM, f"np.linalg.slogdet({x[0][1]})[1]"),
+    linear.sign_det: lambda v, x: (ATOM, f"np.linalg.slogdet({x[0][1]})[0]"),
     reduction.logsumexp: _along("logsumexp"),
     reduction.softmax: _along("softmax"),
     reduction.log_softmax: _along("log_softmax"),
@@ -187,7 +193,13 @@ for _p in (elementwise.expm1, elementwise.log1p):
     WRITERS[_p] = _call(f"np.{_p.name}")
 for _p in (elementwise.tanh, elementwise.sign, elementwise.maximum, elementwise.minimum):
     WRITERS[_p] = _call(f"np.{_p.name}")
+for _p in (elementwise.arcsin, elementwise.arccos, elementwise.arctan, elementwise.arctan2):
+    WRITERS[_p] = _call(f"np.{_p.name}")
+for _p in (elementwise.arcsinh, elementwise.arccosh, elementwise.arctanh, elementwise.hypot):
+    WRITERS[_p] = _call(f"np.{_p.name}")
 for _p in (
+    elementwise.floor,
+    elementwise.rint,
     elementwise.where,
     elementwise.logical_not,
     elementwise.logical_and,

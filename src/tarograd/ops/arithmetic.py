@@ -1,4 +1,4 @@
-"""The nodes of arithmetic: + - × ÷ and powers.
+"""The nodes of arithmetic: + - × ÷, powers, and division with remainder.
 
 The two inputs of a node have one shape here; unequal shapes got a Repeat node before.
 """
@@ -73,7 +73,7 @@ negative = Primitive(
 def _power_rule_a(g: Any, y: Any, a: Any, b: Any) -> Any:
     if isinstance(b, int | float):
         return g * (b * a ** (b - 1)) if b else g * 0
-    return g * (b * a ** np.where(b == 0, 1, b - 1))
+    return g * (b * a ** np.where((a == 0) & (b == 0), 0, b - 1))
 
 
 def _power_rule_b(g: Any, y: Any, a: Any, b: Any) -> Any:
@@ -89,5 +89,22 @@ power = Primitive(
     symbol="^",
     forward=operator.pow,
     vjp=(_power_rule_a, _power_rule_b),
+    elementwise=True,
+)
+
+# y = ⌊a / b⌋: constant between its jumps.
+floor_divide = Primitive(
+    name="floor_divide", symbol="//", forward=np.floor_divide, elementwise=True
+)
+
+# y = a - b ⌊a / b⌋: to a as it is; to b as many times as it was taken away.
+remainder = Primitive(
+    name="remainder",
+    symbol="mod",
+    forward=np.remainder,
+    vjp=(
+        lambda g, y, a, b: g,
+        lambda g, y, a, b: -g * floor_divide(a, b),
+    ),
     elementwise=True,
 )

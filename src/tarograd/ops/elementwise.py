@@ -40,8 +40,81 @@ tanh = Primitive(
     name="tanh", symbol="tanh", forward=np.tanh, vjp=(lambda g, y, x: g * (1 - y * y),)
 )
 
-# y = sign x: constant between its jumps.
+# y = arctan x, and the angle of the point (x, y): the slope is taken as 0 at the origin.
+arctan = Primitive(
+    name="arctan", symbol="arctan", forward=np.arctan, vjp=(lambda g, y, x: g / (1 + x * x),)
+)
+
+
+def _per_radius(part: Any, y: Any, x: Any) -> Any:
+    """The part over the squared radius, which alone might overflow or vanish."""
+    radius = hypot(y, x)
+    radius = np.where(radius == 0, 1, radius)
+    return part / radius / radius
+
+
+arctan2 = Primitive(
+    name="arctan2",
+    symbol="arctan2",
+    forward=np.arctan2,
+    vjp=(
+        lambda g, angle, y, x: g * _per_radius(x, y, x),
+        lambda g, angle, y, x: -g * _per_radius(y, y, x),
+    ),
+    elementwise=True,
+)
+
+# y = arcsin x and y = arccos x: (1 - x)(1 + x) is 1 - x² without its loss of digits near ±1.
+arcsin = Primitive(
+    name="arcsin",
+    symbol="arcsin",
+    forward=np.arcsin,
+    vjp=(lambda g, y, x: g / np.sqrt((1 - x) * (1 + x)),),
+)
+arccos = Primitive(
+    name="arccos",
+    symbol="arccos",
+    forward=np.arccos,
+    vjp=(lambda g, y, x: -g / np.sqrt((1 - x) * (1 + x)),),
+)
+
+# y = arsinh x, arcosh x and artanh x
+arcsinh = Primitive(
+    name="arcsinh",
+    symbol="arsinh",
+    forward=np.arcsinh,
+    vjp=(lambda g, y, x: g / hypot(x, 1),),
+)
+arccosh = Primitive(
+    name="arccosh",
+    symbol="arcosh",
+    forward=np.arccosh,
+    vjp=(lambda g, y, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)),),
+)
+arctanh = Primitive(
+    name="arctanh",
+    symbol="artanh",
+    forward=np.arctanh,
+    vjp=(lambda g, y, x: g / ((1 - x) * (1 + x)),),
+)
+
+# y = √(a² + b²), which does not overflow: each gets its share a / y; at 0 the slope is taken as 0.
+hypot: Primitive = Primitive(
+    name="hypot",
+    symbol="hypot",
+    forward=np.hypot,
+    vjp=(
+        lambda g, y, a, b: g * (a / np.where(y == 0, 1, y)),
+        lambda g, y, a, b: g * (b / np.where(y == 0, 1, y)),
+    ),
+    elementwise=True,
+)
+
+# y = sign x, and x rounded down or to the nearest (to an even one in the middle): constant between
+# their jumps.
 sign = Primitive(name="sign", symbol="sign", forward=np.sign)
+floor = Primitive(name="floor", symbol="⌊x⌋", forward=np.floor)
+rint = Primitive(name="rint", symbol="round", forward=np.rint)
 
 # y = |x|: slope 0 is taken at 0.
 absolute = Primitive(

@@ -82,6 +82,14 @@ def _argmax(x: Any, *, axis: int | None) -> Any:
 argmax = Primitive(name="argmax", symbol="argmax", forward=_argmax)
 
 
+def _argsort(x: Any, *, axis: int) -> Any:
+    return np.argsort(x, axis, kind="stable")
+
+
+# Where the elements stand in ascending order, equal ones as they come: data again.
+argsort = Primitive(name="argsort", symbol="argsort", forward=_argsort)
+
+
 def _prod(x: Any, *, axis: Axes, keepdims: bool) -> Any:
     return x.prod(axis=axis, keepdims=keepdims)
 

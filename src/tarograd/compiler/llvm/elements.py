@@ -24,7 +24,6 @@ from tarograd.compiler.llvm.words import (
     below,
     called,
     constant,
-    element,
     index,
     lanes,
     loop,
@@ -126,7 +125,7 @@ class Elements:
         emit = EMITTERS[v.primitive]
         if not self.often or v.primitive not in HEAVY:
             return emit(self.b, v, given)
-        name = f"{v.primitive.name}_{lanes(given[0])}_{element(given[0])}"
+        name = f"{v.primitive.name}_{lanes(given[0])}_{v.dtype}"
         return called(self.b, name, given[0].type, given, lambda b, *x: emit(b, v, list(x)))
 
     def operands(self, v: Value, places: list[Place]) -> list[Any]:

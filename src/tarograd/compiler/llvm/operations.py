@@ -179,6 +179,48 @@ def _power(b: Any, v: Value, x: list[Any]) -> Any:
     return y
 
 
+def _rounded(name: str) -> Emit:
+    """Whole numbers are so already."""
+    return lambda b, v, x: call(b, name, x[0]) if v.dtype.kind == "f" else x[0]
+
+
+def _divided(result: int) -> Emit:
+    """A // b or a % b, each as NumPy computes it: rounded down, so that the rest has b's sign."""
+
+    def emit(b: Any, v: Value, x: list[Any]) -> Any:
+        if v.dtype.kind == "b":
+            raise Untraceable(f"{v.primitive.name if v.primitive else ''} of bools")
+        return (_of_floats if v.dtype.kind == "f" else _of_integers)(b, v, *x)[result]
+
+    return emit
+
+
+def _of_floats(b: Any, v: Value, x: Any, y: Any) -> tuple[Any, Any]:
+    zero, rest = constant(0.0, x.type), b.frem(x, y)
+    below = b.xor(b.fcmp_ordered("<", y, zero), b.fcmp_ordered("<", rest, zero))
+    off = b.and_(b.fcmp_ordered("!=", rest, zero), below)
+    exact = b.fdiv(b.fsub(x, rest), y)
+    quotient = call(b, "rint", b.select(off, b.fsub(exact, constant(1.0, x.type)), exact))
+    divided = b.select(b.fcmp_ordered("==", y, zero), b.fdiv(x, y), quotient)
+    return divided, b.select(off, b.fadd(rest, y), rest)
+
+
+def _of_integers(b: Any, v: Value, x: Any, y: Any) -> tuple[Any, Any]:
+    """Divided by 0 all is 0; the processor would stop there, and at the smallest one by -1."""
+    zero, one, minus = (constant(n, x.type) for n in (0, 1, -1))
+    nothing = b.icmp_unsigned("==", y, zero)
+    if v.dtype.kind == "u":
+        safe = b.select(nothing, one, y)
+        return b.select(nothing, zero, b.udiv(x, safe)), b.select(nothing, zero, b.urem(x, safe))
+    turned = b.icmp_signed("==", y, minus)
+    safe = b.select(b.or_(nothing, turned), one, y)
+    quotient, rest = b.sdiv(x, safe), b.srem(x, safe)
+    below = b.xor(b.icmp_signed("<", safe, zero), b.icmp_signed("<", rest, zero))
+    off = b.and_(b.icmp_signed("!=", rest, zero), below)
+    quotient = b.select(turned, b.neg(x), b.select(off, b.sub(quotient, one), quotient))
+    return b.select(nothing, zero, quotient), b.select(off, b.add(rest, y), rest)
+
+
 EMITTERS: dict[Primitive, Emit] = {
     arithmetic.add: _arithmetic("fadd", "add"),
     arithmetic.subtract: _arithmetic("fsub", "sub"),
@@ -186,6 +228,10 @@ EMITTERS: dict[Primitive, Emit] = {
     arithmetic.divide: _divide,
     arithmetic.negative: _arithmetic("fneg", "neg"),
     arithmetic.power: _power,
+    arithmetic.floor_divide: _divided(0),
+    arithmetic.remainder: _divided(1),
+    elementwise.floor: _rounded("floor"),
+    elementwise.rint: _rounded("rint"),
     elementwise.exp: _float(functions.exp),
     elementwise.expm1: _float(functions.expm1),
     elementwise.log: _float(functions.log),
@@ -218,4 +264,6 @@ HEAVY = (
     elementwise.sin,
     elementwise.cos,
     arithmetic.power,
+    arithmetic.floor_divide,
+    arithmetic.remainder,
 )

@@ -261,6 +261,7 @@ class IRBuilder:
         return Value(kind, name)
 
     add, sub, mul, udiv, urem = map(_binary, ("add", "sub", "mul", "udiv", "urem"))
+    sdiv, srem, frem = map(_binary, ("sdiv", "srem", "frem"))
     shl, lshr, ashr = map(_binary, ("shl", "lshr", "ashr"))
     and_, or_, xor = map(_binary, ("and", "or", "xor"))
     fadd, fsub, fmul, fdiv = map(_binary, ("fadd", "fsub", "fmul", "fdiv"))
