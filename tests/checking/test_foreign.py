@@ -88,7 +88,7 @@ def test_torch_refuses_a_shape_and_the_cause_is_named_all_the_same() -> None:
     x, w = torch.randn(5, 4), torch.randn(3, 4)
     report = tg.check_gradients(Linear.apply, x, w)
     assert report.verdict == "wrong"
-    assert (report.causes[0].name, report.causes[0].leaf) == ("transposed", "x1")
+    assert (report.causes[0].name, report.causes[0].leaf) == ("transposed", "w")
     assert "invalid gradient" in report.causes[0].why
 
 

@@ -49,7 +49,7 @@ class Gru:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ("no r", "goes without the gate, or 1 - gate, that is made with b at 2 to 3"),
+        ("no r", "goes without the gate that is made with b at 2 to 3"),
         ("z for 1 - z", "gate and 1 - gate, made with b at 0 to 1, are exchanged"),
     ],
 )

@@ -28,23 +28,21 @@ def ungated(case: Case) -> Cause | None:
         return None
     points = [dict(case.bench.values), elsewhere(case.bench)]
     for where, up, down in filter(partial(_saturates, case), _gates(case)):
-        for sign, there, beside in (("large", up, down), ("small", down, up)):
-            if not all(vanished(case, there(v), usual.scale) for v in points):
-                continue
-            if not all(_wrong(case, beside(v), usual.scale) for v in points):
-                continue
-            if not _still_open(case, there(points[0]), beside(points[0]), usual.scale):
-                continue  # a path that is shut hides any mistake in it
-            other = "large" if sign == "small" else "small"
-            return Cause(
-                "wrong-tensor",
-                case.leaf,
-                f"one of the paths goes without the gate, or 1 - gate, that is made with {where}",
-                f"right where that is so {sign} that the gate is all open, wrong where it is so "
-                f"{other} that it is shut, at two random points",
-                "multiply that path with the gate, as forward does",
-                0.75,
-            )
+        if not all(vanished(case, up(v), usual.scale) for v in points):
+            continue
+        if not all(_wrong(case, down(v), usual.scale) for v in points):
+            continue
+        if not _still_open(case, up(points[0]), down(points[0]), usual.scale):
+            continue  # a path that is shut hides any mistake in it
+        return Cause(
+            "wrong-tensor",
+            case.leaf,
+            f"one of the paths goes without the gate that is made with {where}",
+            "right where that is so large that the gate is all open, wrong where it is so small "
+            "that it is shut, at two random points",
+            "multiply that path with the gate, as forward does",
+            0.75,
+        )
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tarograd.checking.case import Case
-from tarograd.checking.points import batched, elsewhere, runs
+from tarograd.checking.points import batched, elsewhere, runs, samples
 from tarograd.checking.report import Cause
 
 
@@ -101,8 +101,10 @@ def _undivided(case: Case) -> str:
 
 def beside_samples(case: Case) -> Cause | None:
     """What a claim says of one row depends on the other rows, which forward keeps apart."""
+    if not case.bench.subject.takes_upstream or case.leaf not in samples(case.bench):
+        return None
     for axis in range(case.x.ndim if case.others else 0):
-        if case.x.shape[axis] < 2 or not case.bench.subject.takes_upstream:
+        if case.x.shape[axis] < 2:
             continue
         if all(_coupled(o, axis) for o in (case, *case.others)):
             return Cause(
