@@ -16,6 +16,7 @@ import pytest
 
 import tarograd as tg
 from tarograd.compiler import Untraceable
+from tarograd.compiler.compiled import Compiled
 
 ONE = np.ones(1)
 SCALE = 2.0
@@ -351,3 +352,37 @@ def test_what_is_counted_in_a_class_or_an_array_is_refused_and_put_back() -> Non
             tg.compile(f)(ONE)
     assert Count.calls == 0
     np.testing.assert_array_equal(count.seen, [0, 0])
+
+
+class Norm:
+    def __init__(self) -> None:
+        self.mean = tg.Tensor(np.zeros(2))
+        self.training = True
+
+    def __call__(self, x: Any) -> Any:
+        mean = x.mean(axis=0) if self.training else self.mean
+        return x - mean, mean + 0
+
+
+def test_a_running_mean_in_a_tensor_is_no_reason_to_trace_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    traced, kept = list[Any](), Compiled._traced
+
+    def noted(self: Any, *given: Any) -> Any:
+        traced.append(given)
+        return kept(self, *given)
+
+    monkeypatch.setattr(Compiled, "_traced", noted)
+    norm, x = Norm(), np.array([[1.0, 2.0], [3.0, 6.0]])
+    f = tg.compile(lambda x: norm(x))
+    for _ in range(3):
+        y, mean = f(x)
+        np.testing.assert_array_equal(y, [[-1, -2], [1, 2]])
+        norm.mean.value = 0.5 * norm.mean.value + 0.5 * mean
+    assert len(traced) == 1
+    norm.training = False
+    np.testing.assert_array_equal(f(x)[0], x - [1.75, 3.5])
+    norm.mean.value = np.ones(2)
+    np.testing.assert_array_equal(f(x)[0], x - 1)
+    assert len(traced) == 2

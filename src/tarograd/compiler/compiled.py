@@ -239,7 +239,8 @@ class Compiled:
         if self._changes == MANY:
             message = (
                 f"{self.__name__} was compiled anew {MANY} times, now since {name!r} has changed: "
-                "give as an argument what changes from call to call"
+                "give as an argument what changes from call to call, or keep it in a Tensor, whose "
+                "value can be set"
             )
             warnings.warn(message, stacklevel=3)
 
