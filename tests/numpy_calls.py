@@ -66,7 +66,6 @@ COMPOSED: dict[Any, list[Call]] = {
     np.arccosh: unary(lambda x: np.arccosh(x + 1)),
     np.round: [of(np.round, B), of(np.round, A, decimals=1), of(np.round, A * 100, decimals=-1)],
     np.around: [of(np.around, A, decimals=1)],
-    np.fix: [of(np.fix, A)],
     np.nan_to_num: [
         of(lambda x: np.nan_to_num(gaps(x)), A),
         (lambda x: np.nan_to_num(np.where(A > 0, x, -np.inf), neginf=3.0), (A,)),

@@ -293,7 +293,6 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.clip: clip,
     np.round: round,
     np.around: round,
-    np.fix: trunc,
     np.nan_to_num: nan_to_num,
     np.isclose: isclose,
     np.allclose: allclose,
