@@ -14,6 +14,7 @@ from tarograd.numpy_shapes import (
     Axis,
     arrays_of,
     axes_of,
+    between,
     concatenate,
     moveaxis,
     ravel,
@@ -27,9 +28,8 @@ from tarograd.ops import elementwise, reduction
 def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
     """Each element less the one before it, `n` times over."""
     (i,) = axes_of("diff", x, axis)
-    before = (slice(None),) * i
     for _ in range(n):
-        x = x[(*before, slice(1, None))] - x[(*before, slice(None, -1))]
+        x = between(x, i, 1, None) - between(x, i, None, -1)
     return x
 
 
@@ -51,10 +51,9 @@ def gradient(x: Any, *spacing: float, axis: Axis = None) -> Any:
     x = floats(x)
 
     def slope(i: int, step: float) -> Any:
-        before = (slice(None),) * i
         way = diff(x, axis=i)
-        middle = (way[(*before, slice(1, None))] + way[(*before, slice(None, -1))]) / 2
-        ends = way[(*before, slice(1))], way[(*before, slice(-1, None))]
+        middle = (between(way, i, 1, None) + between(way, i, None, -1)) / 2
+        ends = between(way, i, None, 1), between(way, i, -1, None)
         return concatenate([ends[0], middle, ends[1]], i) / step
 
     slopes = tuple(slope(i, step) for i, step in zip(axes, steps, strict=True))
@@ -72,8 +71,7 @@ def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
                 raise ValueError(f"trapezoid: {len(x)} places for axis {axis} of {y.shape}")
             x = reshape(x, (-1, *[1] * (y.ndim - i - 1)))
         width = diff(x, axis=i - y.ndim)
-    before = (slice(None),) * i
-    return sum(width * (y[(*before, slice(1, None))] + y[(*before, slice(None, -1))]) / 2, i)
+    return sum(width * (between(y, i, 1, None) + between(y, i, None, -1)) / 2, i)
 
 
 def running(name: str, join: Callable[[Any, Any], Any], alone: Callable[..., Any]) -> Any:
@@ -89,10 +87,10 @@ def running(name: str, join: Callable[[Any, Any], Any], alone: Callable[..., Any
         wide = alone(np.zeros(0, x.dtype)).dtype
         x = x if x.dtype == wide else elementwise.cast(x, dtype=wide)
         (i,) = axes_of(name, x, axis)
-        before, length = (slice(None),) * i, 1
+        length = 1
         while length < x.shape[i]:
-            first, rest = x[(*before, slice(length))], x[(*before, slice(length, None))]
-            x = concatenate([first, join(rest, x[(*before, slice(None, -length))])], axis=i)
+            first, rest = between(x, i, None, length), between(x, i, length, None)
+            x = concatenate([first, join(rest, between(x, i, None, -length))], axis=i)
             length *= 2
         return x
 

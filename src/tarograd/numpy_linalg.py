@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tarograd.numpy_elementwise import floats
-from tarograd.numpy_products import dot, matmul
+from tarograd.numpy_products import dot, matmul, stacks_of
 from tarograd.numpy_shapes import arrays_of, broadcast_to, expand_dims, squeeze
 from tarograd.ops import elementwise, linear
 
@@ -30,10 +30,7 @@ def solve(a: Any, b: Any) -> Any:
     right = expand_dims(b, 1) if b.ndim == 1 else b
     if not b.ndim or right.shape[-2] != a.shape[-1]:
         raise ValueError(f"solve: {a.shape} and {b.shape}: as many rows are needed on both sides")
-    try:
-        stacks = np.broadcast_shapes(a.shape[:-2], right.shape[:-2])
-    except ValueError as error:
-        raise ValueError(f"solve: {a.shape} and {b.shape}: the stacks do not fit") from error
+    stacks = stacks_of(f"solve: {a.shape} and {b.shape}", a, right)
     a, right = (broadcast_to(x, (*stacks, *x.shape[-2:])) for x in (a, right))
     y = linear.solve(a, right)
     return squeeze(y, -1) if b.ndim == 1 else y

@@ -37,10 +37,7 @@ def matmul(a: Any, b: Any) -> Any:
         )
     left = expand_dims(a, 0) if a.ndim == 1 else a
     right = expand_dims(b, 1) if b.ndim == 1 else b
-    try:
-        stacks = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
-    except ValueError as error:
-        raise ValueError(f"matmul: {a.shape} @ {b.shape}: the stacks do not fit") from error
+    stacks = stacks_of(f"matmul: {a.shape} @ {b.shape}", left, right)
     left, right = (
         x if x.shape[:-2] == stacks else shapes.repeat(x, shape=stacks + x.shape[-2:])
         for x in (left, right)
@@ -48,6 +45,14 @@ def matmul(a: Any, b: Any) -> Any:
     y = products.matmul(left, right)
     y = squeeze(y, -1) if b.ndim == 1 else y
     return squeeze(y, -1 if b.ndim == 1 else -2) if a.ndim == 1 else y
+
+
+def stacks_of(what: str, a: Any, b: Any) -> tuple[int, ...]:
+    """How two stacks of matrices are broadcast; a ValueError that begins with `what` if not."""
+    try:
+        return np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    except ValueError as error:
+        raise ValueError(f"{what}: the stacks do not fit") from error
 
 
 def dot(a: Any, b: Any) -> Any:

@@ -173,7 +173,12 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
             raise ValueError(f"split: axis {axis} of {x.shape} has no {places} equal parts")
         places = range(length // places, length, length // places)
     ends = [0, *places, length]
-    return [x[(slice(None),) * i + (slice(a, b),)] for a, b in pairwise(ends)]
+    return [between(x, i, a, b) for a, b in pairwise(ends)]
+
+
+def between(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
+    """The elements from one place on, to before another one, along an axis."""
+    return x[(*[slice(None)] * axis, slice(start, stop))]
 
 
 def array_split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:

@@ -187,17 +187,26 @@ WRITERS: dict[Primitive, Writer] = {
 }
 for _p in (reduction.sum, reduction.mean, reduction.max, reduction.min, reduction.prod):
     WRITERS[_p] = _method(_p.name)
-for _p in (elementwise.exp, elementwise.log, elementwise.sqrt, elementwise.sin, elementwise.cos):
-    WRITERS[_p] = _call(f"np.{_p.name}")
-for _p in (elementwise.expm1, elementwise.log1p):
-    WRITERS[_p] = _call(f"np.{_p.name}")
-for _p in (elementwise.tanh, elementwise.sign, elementwise.maximum, elementwise.minimum):
-    WRITERS[_p] = _call(f"np.{_p.name}")
-for _p in (elementwise.arcsin, elementwise.arccos, elementwise.arctan, elementwise.arctan2):
-    WRITERS[_p] = _call(f"np.{_p.name}")
-for _p in (elementwise.arcsinh, elementwise.arccosh, elementwise.arctanh, elementwise.hypot):
-    WRITERS[_p] = _call(f"np.{_p.name}")
 for _p in (
+    elementwise.exp,
+    elementwise.log,
+    elementwise.sqrt,
+    elementwise.sin,
+    elementwise.cos,
+    elementwise.expm1,
+    elementwise.log1p,
+    elementwise.tanh,
+    elementwise.sign,
+    elementwise.maximum,
+    elementwise.minimum,
+    elementwise.arcsin,
+    elementwise.arccos,
+    elementwise.arctan,
+    elementwise.arctan2,
+    elementwise.arcsinh,
+    elementwise.arccosh,
+    elementwise.arctanh,
+    elementwise.hypot,
     elementwise.floor,
     elementwise.rint,
     elementwise.where,
