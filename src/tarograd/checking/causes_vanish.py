@@ -42,8 +42,7 @@ def vanishes(case: Case) -> Cause | None:
     sizes = [j.scale for j in usual if j is not None]
     for name, why, fix, change, control in _trials(case):
         if all(vanished(case, change(v), size) for v, size in zip(points, sizes, strict=True)) and (
-            control is None
-            or all(_there(case, control(v)) for v, size in zip(points, sizes, strict=True))
+            control is None or all(_there(case, control(v)) for v in points)
         ):
             seen = "the gradient is right there, and wrong beside it, at two random points"
             return Cause(name, case.leaf, why, seen, fix, 0.8)
