@@ -126,6 +126,15 @@ def test_weight_gradients_of_a_few_columns_more_than_vectors(
     check_product(sizes, (True, False), dtype, bits)
 
 
+@pytest.mark.parametrize("bits", [128, 256, 512])
+@pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True)])
+def test_products_whose_columns_stay_in_the_second_cache(
+    turned: tuple[bool, bool], bits: int
+) -> None:
+    # Part of the columns takes more than the first cache at every width; 700 x 150 less than 512 K.
+    check_product((27, 700, 150), turned, np.float32, bits)
+
+
 def check_product(
     sizes: tuple[int, int, int], turned: tuple[bool, bool], dtype: Any, bits: int
 ) -> None:

@@ -202,7 +202,7 @@ def test_too_few_images_to_tell(images: Any) -> None:
 def test_gathered_bytes_are_looked_up_to_the_same_bits(
     near: int, lanes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(skipping, "NEAR", near)
+    monkeypatch.setattr(skipping, "FIRST_CACHE", near)
     rng = np.random.default_rng(0)
     images, rows = strokes(40, 47, 0.3), rng.integers(0, 40, 17)
     w, g = (rng.normal(size=s).astype(np.float32) for s in ((47, 19), (17, 19)))

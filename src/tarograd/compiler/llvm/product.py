@@ -12,7 +12,7 @@ from math import prod
 from typing import Any
 
 from tarograd.compiler.fusion import Kernel
-from tarograd.compiler.layout import lanes_of
+from tarograd.compiler.layout import FIRST_CACHE, SECOND_CACHE, lanes_of
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.elements import Elements, Place, tail_of
 from tarograd.compiler.llvm.nest import At, Nest, explored
@@ -149,31 +149,46 @@ def _tiles(
     part: tuple[int, list[int], int],
     registers: int,
 ) -> None:
-    """All tiles of one size: the columns outside, so that a part of B stays in the cache."""
+    """All tiles of one size: the columns outside, so that a part of B stays in the cache.
+
+    But if all of B stays in the second cache, and no part of it in the first, the rows are outside.
+    """
     b, v = e.b, kernel.values[0]
     (top, height, bands), (left, vectors, parts) = band, part
     a, c, *visits = v.operands
     rank = len(v.shape)
     with e.share.over(b, prod(v.shape[:-2]) * parts * bands) as number:
         number, stack = _in_stack(e, nest, number, v.shape[:-2], parts * bands)
-        i = number if parts == 1 else b.urem(number, index(bands))
-        j = index(0) if parts == 1 else b.mul(b.udiv(number, index(bands)), index(sum(vectors)))
+        i, j, whole = number, index(0), _stays_whole(v, sum(vectors))
+        if parts > 1:
+            inside = index(parts if whole else bands)
+            i, j = b.urem(number, inside), b.udiv(number, inside)
+            i, j = (j, i) if whole else (i, j)
+            j = b.mul(j, index(sum(vectors)))
         numbers = [_after(b, b.mul(i, index(height)), top + r) for r in range(height)]
         rows = [nest.place(b, rank - 2, nest.counted(b, rank - 2, n)) for n in numbers]
         starts = [left + sum(vectors[:n]) for n in range(len(vectors))]
         columns = [_column(v, _after(b, j, n), w) for n, w in zip(starts, vectors, strict=True)]
-        tile = Tile(stack, rows, columns, i, bands)
+        tile = Tile(stack, rows, columns, i, 1 if whole else bands)
 
         sums = TileSums(e, a, c, tile, registers)
         zeros, body = sums.zeros(), sums.add
         if visits:
             at = _after(b, i, top // v.attributes["height"])
-            found = _visited(e, visits[0], at, zeros, lambda k, x: body(Place(k), x))
+            found = _visited(e, visits[0], at, zeros, lambda k, x: body(Place(k), x, ahead=False))
         elif len(nest.sizes[rank - 1]) > 1:
             found = _over_digits(e, nest, rank - 1, nest.order([rank - 1]), {}, zeros, body)
         else:
             found = _summed(e, kernel, tile, zeros, lambda k, x: body(Place(k), x))
         _finish(e, v, tile, sums.elements(found))
+
+
+def _stays_whole(v: Value, width: int) -> bool:
+    """Whether B stays in the second cache, but what a tile reads of it not in the first."""
+    c = v.operands[1]
+    terms, columns = c.shape[-2:]
+    part, whole = (terms * n * c.dtype.itemsize for n in (width, columns))
+    return part >= FIRST_CACHE and whole <= SECOND_CACHE // 2
 
 
 def _in_stack(

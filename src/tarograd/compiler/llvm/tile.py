@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tarograd.compiler.layout import lanes_of
+from tarograd.compiler.layout import ALIGNMENT, FIRST_CACHE, lanes_of
 from tarograd.compiler.llvm.elements import Elements, Place, tail_of
-from tarograd.compiler.llvm.words import I32, chosen, constant, fma, lanes, splat, type_of
+from tarograd.compiler.llvm.words import (
+    I32,
+    chosen,
+    constant,
+    fma,
+    index,
+    lanes,
+    prefetch,
+    splat,
+    type_of,
+)
 from tarograd.compiler.program import Value
+from tarograd.ops import shape
+
+AHEAD = 4  # terms of a sum: so early a row of B is fetched into the first cache
 
 
 def even_part(total: int, most: int) -> int:
@@ -67,7 +81,7 @@ class Tile:
         rows: its rows, one after the other.
         columns: its vectors in each row; the last one may be narrower.
         band: the number of tiles above it in the same columns.
-        bands: how many there are above each other.
+        bands: how many of them there are, if all of them are summed before the next columns.
     """
 
     stack: list[Place]
@@ -118,10 +132,12 @@ class TileSums:
         """The lanes of the vector that the last columns of some rows share."""
         return lanes_of(len(group) * self.last.lanes, self.tile.columns[0].lanes)
 
-    def add(self, k: Place, sums: list[Any]) -> list[Any]:
+    def add(self, k: Place, sums: list[Any], ahead: bool = True) -> list[Any]:
         """The sums with one term more."""
         b, many = self.e.b, len(self.order)
         self.e.known.clear()
+        if ahead:
+            self._fetch_ahead(k)
         for r in range(len(self.tile.rows) if self.turned else 0):
             self._one(r, k)
         for column in self.wide if not self.turned else ():
@@ -132,6 +148,24 @@ class TileSums:
             found[r, n] = fma(b, one, self._vector(k, self.wide[n]), found[r, n])
         pairs = zip(self.groups, sums[many:], strict=True)
         return [*found.values(), *(self._add_last(k, *pair) for pair in pairs)]
+
+    def _fetch_ahead(self, k: Place) -> None:
+        """What comes next of A and B, where it lies in rows far from each other."""
+        tile, line = self.tile, ALIGNMENT // self.c.dtype.itemsize
+        self._fetch(self.c, k, tile.columns[0], tile.width, range(0, tile.width, line))
+        if self.a.is_op(shape.transpose) and len(self.a.shape) == 2:
+            x = self.a.operands[0]
+            self._fetch(x, k, tile.rows[0], x.shape[-1], [0])
+
+    def _fetch(self, x: Value, k: Place, first: Place, width: int, offsets: Sequence[int]) -> None:
+        """A part of a row of B, or of A turned over, if not all of them stay in the cache."""
+        e, b = self.e, self.e.b
+        if id(x) not in e.plan.buffers or x.shape[-2] * width * x.dtype.itemsize < FIRST_CACHE:
+            return
+        row = [*(p.first for p in self.tile.stack), b.add(k.first, index(AHEAD))]
+        for offset in offsets:
+            place = b.add(first.first, index(offset)) if offset else first.first
+            prefetch(b, e.pointer(x, [*row, place]), cache=1)
 
     def _one(self, r: int, k: Place) -> Any:
         """An element of A."""
