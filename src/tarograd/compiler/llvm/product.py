@@ -65,10 +65,26 @@ def product_kernel(e: Elements, kernel: Kernel, target: Any) -> None:
             _tiles(e, kernel, nest, band, part, target.registers)
         columns -= tail
     given = v.attributes.get("height", 0)
-    for left, vectors, parts in parts_of(columns, wide, target.tile_vectors(given)):
+    for left, vectors, parts in parts_of(columns, wide, _vectors(v, given, wide, target)):
         most = given or even_part(rows, target.tile_rows(len(vectors)))
         for top, height, bands in bands_of(rows, most):
             _tiles(e, kernel, nest, (top, height, bands), (left, vectors, parts), target.registers)
+
+
+def _vectors(v: Value, given: int, wide: int, target: Any) -> int:
+    """How many are in a row of a tile.
+
+    Of four one less, if only then all tiles can be of one height, and higher: where B does not
+    stay in a cache it is read less often. But A turned over would be read more often.
+    """
+    most: int = target.tile_vectors(given)
+    rows, a = v.shape[-2], v.operands[0]
+    nearby = _part(v, most * wide) < FIRST_CACHE or _stays_whole(v, most * wide)
+    if most < 4 or given or nearby or v.shape[-1] % wide or a.is_op(shape.transpose):
+        return most
+    heights = (even_part(rows, target.tile_rows(n)) for n in (most, most - 1))
+    uneven, uneven_then = (rows % height > 0 for height in heights)
+    return most - 1 if uneven and not uneven_then else most
 
 
 def _suits_upright(e: Elements, v: Value, tail: int, wide: int) -> bool:
@@ -185,10 +201,13 @@ def _tiles(
 
 def _stays_whole(v: Value, width: int) -> bool:
     """Whether B stays in the second cache, but what a tile reads of it not in the first."""
+    return _part(v, width) >= FIRST_CACHE and _part(v, v.shape[-1]) <= SECOND_CACHE // 2
+
+
+def _part(v: Value, width: int) -> int:
+    """The bytes of some columns of B."""
     c = v.operands[1]
-    terms, columns = c.shape[-2:]
-    part, whole = (terms * n * c.dtype.itemsize for n in (width, columns))
-    return part >= FIRST_CACHE and whole <= SECOND_CACHE // 2
+    return c.shape[-2] * width * c.dtype.itemsize
 
 
 def _in_stack(
