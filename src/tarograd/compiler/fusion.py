@@ -228,6 +228,8 @@ class Fusion:
                 # Rows of the right one are read as vectors, and those of a table one by one.
                 table = left.is_op(lookup)
                 yield from (left.operands[1] if table else left, _behind(right, in_rows=True))
+            elif v.primitive is not None and v.primitive.elementwise:
+                yield from filter(_is_turned, v.operands)
             elif KINDS.get(v.primitive) == "draw":
                 yield v.operands[0]
             elif v.is_op(shape.repeat):  # computed once; moving and casting costs nothing
@@ -252,6 +254,12 @@ class Fusion:
         for found in self.reads.values():
             self.stored |= {i: x for i, x in found.items() if x.primitive is not None}
         self.stored |= {id(v): v for v in self.program.outputs.values() if v.primitive}
+
+
+def _is_turned(v: Value) -> bool:
+    """Whether its elements do not lie in the order of those that are computed of it."""
+    floats = v.dtype.kind == "f" and len(v.shape) == 2 and min(v.shape) >= SHORT
+    return v.is_op(shape.transpose) and floats and v.operands[0].is_op(matmul.matmul)
 
 
 def _behind(v: Value, in_rows: bool = False) -> Value:

@@ -25,6 +25,7 @@ from tarograd.compiler.program import Program, Value, fed, rebuilt
 from tarograd.compiler.rewrite import rewrite
 from tarograd.compiler.stacks import unstacked
 from tarograd.compiler.trace import Untraceable, trace
+from tarograd.compiler.transposed import transposed
 from tarograd.graph import Primitive
 from tarograd.ops import arithmetic, elementwise, linear, matmul, random, reduction, shape
 from tarograd.ops import reduction as r
@@ -102,7 +103,7 @@ def lower(program: Program) -> Program:
     program = rewrite(rebuilt(program, change))
     place = placing(program)
     program = rebuilt(program, lambda value, inputs: place(value, _sink(value, inputs)))
-    return outward(unstacked(rewrite(program)))
+    return transposed(outward(unstacked(rewrite(program))))
 
 
 def _without_masks(v: Value) -> Value:

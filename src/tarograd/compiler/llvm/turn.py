@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 from tarograd.compiler.fusion import Kernel
 from tarograd.compiler.layout import CONFLICT, SHORT, lanes_of
 from tarograd.compiler.llvm import text as ir
-from tarograd.compiler.llvm.elements import Elements, Place
+from tarograd.compiler.llvm.elements import Elements, Place, tail_of
 from tarograd.compiler.llvm.words import (
+    Digit,
     accumulate,
+    between,
     called,
     chosen,
     index,
@@ -18,6 +20,7 @@ from tarograd.compiler.llvm.words import (
     loop,
     memory_type,
     on_the_stack,
+    smaller,
     type_of,
     vector_type,
 )
@@ -26,9 +29,9 @@ from tarograd.ops import shape
 
 
 def is_turn(e: Elements, kernel: Kernel) -> bool:
-    """Whether a kernel does nothing but turn over an array with whole vectors both ways."""
+    """Whether a kernel begins with turning over an array with whole vectors both ways."""
     v = kernel.values[0]
-    if len(kernel.values) > 1 or not v.is_op(shape.transpose) or len(v.shape) != 2:
+    if not v.is_op(shape.transpose) or len(v.shape) != 2:
         return False
     x = v.operands[0]
     lanes = {lanes_of(n, e.plan.widest) for n in v.shape}
@@ -37,14 +40,33 @@ def is_turn(e: Elements, kernel: Kernel) -> bool:
 
 
 def turn_kernel(e: Elements, kernel: Kernel) -> None:
-    """Squares of as many rows as a vector has lanes."""
+    """Squares of as many rows as a vector has lanes, and what is computed of their rows."""
     b, v = e.b, kernel.values[0]
     x, (rows, columns) = v.operands[0], v.shape
-    wide = lanes_of(columns, e.plan.widest)
+    kind, wide = type_of(v.dtype), lanes_of(columns, e.plan.widest)
     with e.share.loop(b, columns, wide) as column, loop(b, rows, wide) as row:
         source = _lines(e, x, column, row)._replace(last=b.sub(index(columns - 1), column))
-        target = _lines(e, v, row, column)._replace(last=b.sub(index(rows - 1), row))
-        turn(b, target, source, type_of(v.dtype), wide, wide)
+        if len(kernel.values) == 1:
+            target = _lines(e, v, row, column)._replace(last=b.sub(index(rows - 1), row))
+            turn(b, target, source, kind, wide, wide)
+        else:
+            room = on_the_stack(b, kind, wide * wide)
+            turn(b, Lines(room, index(wide)), source, kind, wide, wide)
+            _finish_square(e, v, row, column, room)
+
+
+def _finish_square(e: Elements, v: Value, row: Any, column: Any, room: Any) -> None:
+    """What is computed of a square that has been turned over: of each of its rows once."""
+    b, (rows, columns) = e.b, v.shape
+    wide = lanes_of(columns, e.plan.widest)
+    with between(b, index(0), smaller(b, index(wide), b.sub(index(rows), row))) as r:
+        places = [Place(b.add(row, r)), Place(column, wide, (Digit(column, columns, wide),))]
+        e.known.clear()
+        e.tail = tail_of(columns, column, wide)
+        square = b.gep(room, [b.mul(r, index(wide))], source_etype=type_of(v.dtype))
+        e.bind(v, places, e.read(v, square, wide))
+        e.finish(places)
+        e.tail = None
 
 
 def read_columns(e: Elements, v: Value, rows: Place) -> list[Any]:
