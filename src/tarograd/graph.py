@@ -213,8 +213,8 @@ def recorded(
     return Node(primitive, inputs, attributes, _group.get(), values)
 
 
-def topological_order(output: Operand) -> list[Operand]:
-    """All operands that `output` was computed from, inputs first, itself last.
+def topological_order(*outputs: Operand) -> list[Operand]:
+    """All operands that `outputs` were computed from, inputs first, and they themselves.
 
     Each stands after everything that it depends on, so that the reversed order visits a value
     only when all its uses have been visited. Iterative, so a graph may be as deep as memory
@@ -222,7 +222,7 @@ def topological_order(output: Operand) -> list[Operand]:
     """
     order: list[Operand] = []
     seen: set[int] = set()
-    stack: list[tuple[Operand, bool]] = [(output, False)]
+    stack: list[tuple[Operand, bool]] = [(output, False) for output in reversed(outputs)]
     while stack:
         operand, inputs_done = stack.pop()
         if inputs_done:

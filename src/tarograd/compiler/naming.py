@@ -6,7 +6,7 @@ a1. A name that the user has given stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tarograd.compiler.guard import INPUT
@@ -40,9 +40,9 @@ class Naming:
         self.names = names
         self.number = 0  # of the last Affine
 
-    def forward(self, output: Tensor) -> None:
-        """Name what the output was computed from."""
-        for value in topological_order(output):
+    def forward(self, order: Iterable[Any]) -> None:
+        """Name values, each of which stands behind what it was computed from."""
+        for value in order:
             if value.node is None or not isinstance(value, Tensor) or value.name is not None:
                 continue
             if value.node.group is not None and not value.node.group.kind:
@@ -58,7 +58,7 @@ class Naming:
 
     def backward(self, output: Tensor, walk: Iterator[Any]) -> Iterator[Any]:
         """Name the gradients that a walk backward from the output gives, as it gives them."""
-        self.forward(output)
+        self.forward(topological_order(output))
         if output.name is None and not output.shape:
             output.name = "loss"
         with group("backward", ""):

@@ -59,8 +59,6 @@ from tarograd.ops import elementwise, random, shape
 from tarograd.structure import mapped
 from tarograd.tensor import Parameter, Tensor
 
-# Joins all outputs, so that they have one topological order.
-_JOIN = Primitive(name="outputs", symbol="", forward=lambda *_: 0.0)
 WEAK = (int, float, np.generic)  # numbers that adapt their dtype, as in `as_input`
 DRAWS = (random.uniform, random.normal, random.bernoulli)
 
@@ -166,8 +164,7 @@ class Trace:
                     f"{name} makes a layer that draws random numbers anew in every call, so that "
                     "each draws the same: make it outside of the function"
                 )
-            for tensor in self.outputs.values():
-                self._naming.forward(tensor)
+            self._naming.forward(topological_order(*self.outputs.values()))
             program = self._program(name, self.outputs)
         self.expected = {key: t._value for key, t in self.outputs.items()}
         return program, returned
@@ -178,8 +175,7 @@ class Trace:
         values = {key: Value(x.shape, x.dtype, array=x._value) for key, x in made}
         for key, leaf in self.inputs.items():
             values[id(leaf)] = Value(leaf.shape, leaf.dtype, name=key)
-        joined = Tensor._computed(0.0, Node(_JOIN, tuple(results.values()), {}))
-        order = topological_order(joined)[:-1]
+        order = topological_order(*results.values())
         if unknown := [x for x in order if id(x) not in values and x.node is None]:
             raise Unknown([x for x in unknown if isinstance(x, Tensor)])
         for x in order:
