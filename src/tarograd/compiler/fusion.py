@@ -227,7 +227,10 @@ class Fusion:
                 left = _behind(left)
                 # Rows of the right one are read as vectors, and those of a table one by one.
                 table = left.is_op(lookup)
-                yield from (left.operands[1] if table else left, _behind(right, in_rows=True))
+                right = _behind(right, in_rows=True)
+                yield from (left.operands[1] if table else left, right)
+                if right.is_op(shape.transpose) and len(right.shape) == 2:  # in squares of an array
+                    yield from (x for x in right.operands if x.primitive not in MOVERS)
             elif v.primitive is not None and v.primitive.elementwise:
                 yield from filter(_is_turned, v.operands)
             elif KINDS.get(v.primitive) == "draw":
