@@ -189,3 +189,12 @@ def test_other_arguments_than_a_function_takes_are_told_with_those() -> None:
             TypeError, match=r"f\(x: .*, rate: .* = 0.5\) -> .*: (missing|too many)"
         ):
             tg.compile(f)(*given)
+
+
+def test_places_that_numpy_computes_and_lists_of_labels() -> None:
+    ordered, middle = tg.compile(lambda x: (np.sort(x, axis=1), np.median(x, axis=1)))(X[::-1])
+    np.testing.assert_array_equal(ordered, X[::-1])
+    np.testing.assert_array_equal(middle, [4, 1])
+    last = tg.compile(lambda x: (x[np.int64(1)] * 2, x + 1))(X)[0]
+    np.testing.assert_array_equal(last, 2 * X[1])
+    np.testing.assert_array_equal(tg.one_hot([2, 0], 3), np.eye(3)[[2, 0]])

@@ -194,7 +194,7 @@ class Compiled:
         truth, failed = None, None
         with suppress(Exception):  # such as that a number is returned, or differentiated by
             truth = self._recorded(structure, bound, arrays, weak)
-        whole = [k for k in weak if arrays[k].dtype.kind in "iu"]
+        whole = [k for k in weak if arrays[k].dtype.kind in "iub"]
         found: list[tuple[Recording, list[str]]] = []
         for fixed in ([], whole) if whole else ([],):
             try:
