@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from types import EllipsisType
 from typing import Any
 
 import numpy as np
 
+from tarograd.compiler.naming import free_name
 from tarograd.compiler.trace import WEAK
 from tarograd.structure import Parts, built, flattened, is_structure
 from tarograd.tensor import Tensor
@@ -100,15 +101,6 @@ class Arguments:
         while places and places[-1].name not in given:
             places.pop()
         return {p.name: p.default for p in places} | given
-
-
-def free_name(name: str, taken: Container[str]) -> str:
-    """The name, with a number if it is taken."""
-    found, number = name, 1
-    while found in taken:
-        number += 1
-        found = f"{name}_{number}"
-    return found
 
 
 def _is_numeric(default: Any) -> bool:

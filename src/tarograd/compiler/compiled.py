@@ -10,7 +10,8 @@ from contextlib import suppress
 from types import FunctionType, MethodType
 from typing import Any
 
-from tarograd.compiler.arguments import STATIC, Arguments, as_array, free_name
+from tarograd.compiler.arguments import STATIC, Arguments, as_array
+from tarograd.compiler.naming import free_name
 from tarograd.compiler.reach import METHODS
 from tarograd.compiler.recording import Recording, record
 from tarograd.compiler.surroundings import Surroundings, check

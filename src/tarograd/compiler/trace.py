@@ -42,7 +42,7 @@ from numpy.typing import ArrayLike
 
 from tarograd.compiler.guard import INPUT, Traced, check_key, refusing
 from tarograd.compiler.guard import Untraceable as Untraceable
-from tarograd.compiler.naming import Naming
+from tarograd.compiler.naming import Naming, free_name
 from tarograd.compiler.program import Program, Value
 from tarograd.compiler.updates import Update, updated
 from tarograd.graph import (
@@ -152,7 +152,12 @@ class Trace:
             if isinstance(value, WEAK):
                 self._weak[id(given[key])] = given[key]
         with refusing(self, list(self.parameters.values())):
-            results = function(*given.values())
+            try:
+                results = function(*given.values())
+            except Exception as error:
+                if self.refused and not isinstance(error, Untraceable):  # NumPy's own says less
+                    raise self.refused[-1] from error
+                raise
             if self.refused:  # and caught by the function, which went another way than eager code
                 raise self.refused[0]
             changed, self.outputs = self.outputs, {}
@@ -219,17 +224,9 @@ class Trace:
         self.outputs[key] = self.updated.get(id(result), result)
         return key
 
-    def _free(self, wanted: str) -> str:
-        """A name that no input and no output has."""
-        name, number = wanted, 1
-        while name in self.inputs or name in self.outputs:
-            number += 1
-            name = f"{wanted}_{number}"
-        return name
-
     def _live(self, wanted: str, read: Callable[[], Any]) -> Tensor:
         """An input that is read anew before each call."""
-        name = self._free(wanted)
+        name = free_name(wanted, {*self.inputs, *self.outputs})
         self.live[name] = read
         self.inputs[name] = traced_input(name, read())
         return self.inputs[name]
