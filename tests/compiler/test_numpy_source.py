@@ -140,3 +140,8 @@ def test_constants_are_as_short_as_they_can_be() -> None:
     lines = body(lambda x: [np.where(np.tri(7, dtype=bool), x, 0)], np.ones((7, 7)))
     assert lines[0] == "    constant = np.array(["
     assert lines[1] == "        [1, 0, 0, 0, 0, 0, 0],"
+    lines = body(lambda x: [x + np.zeros(3), np.where(np.zeros(3, bool), x, 1), x * 0 - 0.0], x[0])
+    assert "zeros((3,), bool)" in "".join(lines)
+    table = np.arange(36.0).reshape(6, 6)
+    lines = body(lambda x: [x @ table, np.tanh(x) @ table.copy()], np.ones((2, 6)))
+    assert sum("np.arange" in line or "np.array" in line for line in lines) == 1

@@ -57,8 +57,9 @@ class Compiled:
         """Compute.
 
         Args:
-            *arguments: arrays and numbers, and tuples, lists and dicts of them; texts, True, False
-                and None are as in eager code, and others of them are traced anew.
+            *arguments: arrays and numbers, and tuples, lists, dicts and dataclasses of them; texts,
+                True, False and None are as in eager code, and others of them are traced anew. So
+                are whole numbers that the function needs as such, as in `range(n)`.
             **named: the same, by the names of the function's arguments.
 
         Raises:
@@ -293,11 +294,11 @@ def compile(function: Callable[..., Any]) -> Compiled:
     """Compile a function of arrays and Parameters to machine code.
 
     Args:
-        function: gets a Tensor for each array and number and returns a Tensor, or tuples, lists
-            and dicts of them. The Parameters and Layers that it uses from around itself are
-            found, and their current values are read at each call. `tg.grad` may be used inside,
-            and `optimizer.step(gradients)`, which updates the parameters at each call. What else
-            it sees, numbers and arrays, is watched: if it has changed, a call compiles anew.
+        function: gets a Tensor for each array and number and returns a Tensor, or tuples, lists,
+            dicts and dataclasses of them. The Parameters and Layers that it uses from around
+            itself are found, and their current values are read at each call. `tg.grad` may be
+            used inside, and `optimizer.step(gradients)`, which updates the parameters at each
+            call. What else it sees is watched: if it has changed, a call compiles anew.
 
     Returns:
         the same function, of arrays; its `source()` is readable NumPy, its `report()` tells what

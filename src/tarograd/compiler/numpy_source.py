@@ -72,6 +72,7 @@ class Source:
             for x in v.operands:
                 self.users.setdefault(id(x), []).append(v)
         self.texts: dict[int, Text] = {}
+        self.shared: dict[str | None, str] = {}  # constants with a line of their own
         self.written: set[int] = set()
         self.taken = {"np", "constants", *HELPERS, *keyword.kwlist}
         self.labels = {v: k for k, v in reversed([*self.program.outputs.items()]) if v.primitive}
@@ -104,12 +105,14 @@ class Source:
         text = _literal(array)
         if text is not None and len(text) <= WIDTH - 40:
             return text
-        name = self._free("constant")
-        if text is None:
-            self.constants[name] = array
-        else:
+        if text not in self.shared:  # by its text, which is None for each large one
+            name = self._free("constant")
+            if text is None:
+                self.constants[name] = array
+                return name
             self.lines.insert(0, f"{name} = {text}")
-        return name
+            self.shared[text] = name
+        return self.shared[text]
 
     def expression(self, v: Value) -> Text:
         """The computation of one value."""
@@ -225,12 +228,15 @@ def _literal(array: Array) -> str | None:
     dtype, number = dtype_text(array.dtype), None
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         return None
-    if array.ndim == 1 and array.dtype == np.int64 and (array == np.arange(array.size)).all():
-        return f"np.arange({array.size})"
+    if array.ndim and array.dtype == np.int64 and (array.ravel() == np.arange(array.size)).all():
+        shaped = f".reshape({array.shape})" if array.ndim > 1 else ""
+        return f"np.arange({array.size}){shaped}"
     if array.ndim and array.size > 2:
         number = uniform(array)
     if number is not None or array.size == 0:
-        return f"np.full({array.shape}, {number or 0!r}, {dtype})"
+        filled = {0: "zeros", 1: "ones"}.get(number or 0)
+        text = f"np.{filled}({array.shape}" if filled else f"np.full({array.shape}, {number!r}"
+        return f"{text}, {dtype})"
     if array.ndim == 0:
         return f"{dtype}({shortest(array[()])!r})"
     return _listed(array, dtype) if array.size <= _BIG else None
