@@ -210,10 +210,16 @@ class Compiled:
                     return found[-1]
         if found:
             return found[-1]
-        if truth is not None and not isinstance(failed, Untraceable):
-            return truth, weak
-        assert failed is not None
-        raise failed
+        if truth is None and failed is not None:
+            raise failed
+        assert truth is not None
+        if isinstance(failed, Untraceable):
+            names = " and ".join(k for k in weak if k not in whole)
+            raise Untraceable(
+                f"{failed}; or let {names} be a number from around the function, for example by "
+                "functools.partial"
+            ) from failed
+        return truth, weak
 
     def _recorded(
         self,
