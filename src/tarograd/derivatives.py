@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from tarograd.backward import backpropagate
 from tarograd.graph import topological_order
 from tarograd.inputs import recorder, upstream_gradient
-from tarograd.structure import mapped
+from tarograd.structure import flattened, mapped
 from tarograd.tensor import Tensor, constant
 
 
@@ -20,7 +20,7 @@ def grad(output: Tensor, inputs: Any, upstream: ArrayLike | Tensor | None = None
 
     Args:
         output: the Tensor to differentiate.
-        inputs: a Tensor of its graph, leaf or not, or lists, tuples and dicts of them.
+        inputs: a Tensor of its graph, leaf or not, or lists, tuples, dicts and dataclasses of them.
         upstream: the gradient that arrives at `output`, of its shape; 1 for a single number.
 
     Returns:
@@ -39,7 +39,7 @@ def grad(output: Tensor, inputs: Any, upstream: ArrayLike | Tensor | None = None
     if isinstance(inputs, Iterable) and not isinstance(inputs, Tensor | tuple | dict):
         inputs = list(inputs)  # the values of a dict, for example
     wanted: list[Any] = []
-    mapped(lambda _, x: wanted.append(x), inputs, "")
+    flattened(lambda _, x: wanted.append(x), inputs, "")
     for what, x in [("of", output), *(("by", x) for x in wanted)]:
         if not isinstance(x, Tensor):
             given = type(x).__name__
@@ -84,7 +84,7 @@ def value_and_grad(
             raise ValueError(f"value_and_grad: argnums={argnums} for {count} arguments")
         places = [i % count for i in chosen]
         parts: list[Any] = []
-        mapped(lambda _, x: parts.append(x), [*arguments, named], "")
+        flattened(lambda _, x: parts.append(x), [*arguments, named], "")
         given = list(arguments)
         for i in places:
             given[i] = mapped(lambda _, x: x if isinstance(x, Tensor) else Tensor(x), given[i], "")

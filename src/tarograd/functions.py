@@ -150,6 +150,7 @@ def one_hot(labels: Any, classes: int) -> Any:
     if isinstance(labels, Operand):
         labels.check(in_range)
     else:
+        labels = np.asarray(labels)
         in_range(labels)
     return labels.reshape((-1, 1)) == np.arange(classes)
 

@@ -52,7 +52,9 @@ class NumPyOperand(Operand):
             if isinstance(part, Operand | np.ndarray | list | tuple | range | bool | np.bool_):
                 arrays.append(_index_array(part))
                 parts[i] = ARRAY
-            elif not isinstance(part, int | np.integer | slice | None) and part is not ...:
+            elif isinstance(part, int | np.integer):
+                parts[i] = int(part)
+            elif not isinstance(part, slice | None) and part is not ...:
                 raise IndexError(
                     f"an index {part!r}: only integers, slices, lists and arrays name elements"
                 )

@@ -387,6 +387,14 @@ def test_what_is_refused_cannot_be_caught() -> None:
     with pytest.raises(Untraceable, match=r"float\(\): a Tensor of shape \(\), made by sum,"):
         tg.compile(f)(np.ones(2))
 
+    def edited(x: Any) -> Any:
+        y = np.zeros(2)
+        y[0] = x  # NumPy's own error tells of a sequence
+        return y * x
+
+    with pytest.raises(Untraceable, match=r"np\.stack instead of y\[i\] = …"):
+        tg.compile(edited)(np.ones(2))
+
 
 def test_an_index_beyond_the_end_raises_at_every_call() -> None:
     f = tg.compile(lambda x, rows: x[rows])

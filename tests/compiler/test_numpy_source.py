@@ -95,3 +95,53 @@ def test_a_comparison_of_comparisons_is_no_chain() -> None:
 def test_an_input_that_is_returned_as_it_is_keeps_its_name() -> None:
     program = trace(lambda a, b: {"old": a, "a": a + b}, {"a": 2.0, "b": 3.0})
     assert [float(y) for y in executable(program)(2.0, 3.0)] == [2.0, 5.0]
+
+
+def body(function: Any, *given: Any) -> list[str]:
+    """The lines of the function that the source defines, without its first."""
+    program = rewrite(trace(function, {f"x{i}": x for i, x in enumerate(given)}))
+    text = numpy_source(program)[0]
+    found, expected = executable(program)(*given), function(*map(Tensor, given))
+    for y, truth in zip(found, expected if isinstance(expected, list) else [expected], strict=True):
+        np.testing.assert_array_equal(y, truth.value, strict=True)
+    return text[text.index("def f(") :].splitlines()[1:]
+
+
+def test_sums_of_what_was_repeated_are_sums() -> None:
+    x, b = np.ones((2, 3, 4), np.float32), np.arange(4, dtype=np.float32)
+    lines = body(lambda x, b: tg.grad(np.sin(x * b).sum(), [b, x]), x, b)
+    assert any(line.endswith(".sum(axis=(0, 1))") for line in lines)
+    lines = body(lambda x, b: tg.grad(((x + b) ** 2).sum(), b), x, b[:, None][:3])
+    assert "sum_to" in "".join(lines)  # along a new axis and a stretched one
+    lines = body(lambda x, b: tg.grad(((x + b) ** 2).sum(), b), x, b[None, None])
+    assert any(".sum(axis=(0, 1), keepdims=True)" in line for line in lines)
+
+
+def test_one_matrix_for_a_whole_stack_is_not_written_out() -> None:
+    x, w = np.random.default_rng(0).normal(size=(2, 3, 4)), np.ones((4, 5))
+    lines = body(lambda x, w: [x @ w, *tg.grad(np.tanh(x @ w).sum(), [x, w])], x, w)
+    assert not any("broadcast_to" in line for line in lines)
+    assert any("@ x1.T" in line for line in lines)
+    lines = body(lambda x, w: [w @ x, tg.grad(np.tanh(w @ x).sum(), w)], x[0].T, x)
+    assert not any("broadcast_to" in line for line in lines)
+
+
+def test_constants_are_as_short_as_they_can_be() -> None:
+    x = np.linspace(0, 1, 9, dtype=np.float32).reshape(3, 3)
+    mask = np.tri(3, dtype=bool)
+    lines = body(lambda x: np.where(mask, x, -1.0) * np.full((3, 3), 0.1, np.float32), x)
+    assert lines == [
+        "    where = np.where(np.array([[1, 0, 0], [1, 1, 0], [1, 1, 1]], bool), x0, -1.0)",
+        "    result = where * 0.1",
+        "    return result",
+    ]
+    lines = body(lambda x, y: tg.grad((np.maximum(x, y) / 3).sum(), x), x, x - 0.5)
+    assert "np.full((3, 3), 0.33333334, np.float32)" in "".join(lines)
+    lines = body(lambda x: [np.where(np.tri(7, dtype=bool), x, 0)], np.ones((7, 7)))
+    assert lines[0] == "    constant = np.array(["
+    assert lines[1] == "        [1, 0, 0, 0, 0, 0, 0],"
+    lines = body(lambda x: [x + np.zeros(3), np.where(np.zeros(3, bool), x, 1), x * 0 - 0.0], x[0])
+    assert "zeros((3,), bool)" in "".join(lines)
+    table = np.arange(36.0).reshape(6, 6)
+    lines = body(lambda x: [x @ table, np.tanh(x) @ table.copy()], np.ones((2, 6)))
+    assert sum("np.arange" in line or "np.array" in line for line in lines) == 1

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
@@ -70,6 +71,26 @@ def a_dict_behind_a_proxy() -> Case:
     numbers = {"scale": 2.0}
     proxy = types.MappingProxyType(numbers)
     return (lambda x: x * proxy["scale"]), lambda: numbers.update(scale=3.0)
+
+
+@case
+def a_view_of_a_dict() -> Case:
+    numbers = {"scale": 2.0}
+    view = numbers.values()
+    return (lambda x: x * sum(view)), lambda: numbers.update(scale=3.0)
+
+
+@case
+def a_dict_of_weak_references() -> Case:
+    module = types.ModuleType("settings_of_a_test")
+    numbers: WeakKeyDictionary[Any, float] = WeakKeyDictionary({module: 2.0})
+    return (lambda x: x * numbers[module]), lambda: numbers.update({module: 3.0})
+
+
+@case
+def a_name_that_a_module_has_not_yet() -> Case:
+    module = types.ModuleType("settings_of_a_test")
+    return (lambda x: x * getattr(module, "scale", 2.0)), lambda: setattr(module, "scale", 3.0)
 
 
 @case

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import copy
-import inspect
-import re
 import threading
 import warnings
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from types import FunctionType, MethodType
 from typing import Any
 
-import numpy as np
-
+from tarograd.compiler.arguments import STATIC, Arguments, as_array
+from tarograd.compiler.naming import free_name
 from tarograd.compiler.reach import METHODS
 from tarograd.compiler.recording import Recording, record
 from tarograd.compiler.surroundings import Surroundings, check
-from tarograd.compiler.trace import WEAK, Trace, Unknown
+from tarograd.compiler.trace import WEAK, Trace, Unknown, Untraceable
 from tarograd.compiler.version import Version
 from tarograd.graph import current_context
 from tarograd.inputs import recorder
-from tarograd.structure import is_structure, mapped
 from tarograd.tensor import Tensor
 
 _TRACING = threading.RLock()  # the Parameters are traced ones meanwhile
 TRACES = 4  # of one function, until all Tensors that it uses are known
 MANY = 20  # times of compiling anew after which it is told
-STATIC = (str, bytes, bool, type(None), type)
+MOST = 200  # signatures that are kept
 
 
 class Compiled:
@@ -45,13 +43,9 @@ class Compiled:
         self._changes = 0  # of what is around it
         self._classes: list[type] = []  # that it was given, as by @classmethod
         self.function = self.__wrapped__ = function
-        self._signature = inspect.signature(function)
-        parameters = self._signature.parameters
-        self._own = {k for k, p in parameters.items() if not _may_be_given(p.default)}
-        kinds = {p.kind for p in parameters.values()}
-        plain = kinds <= {inspect.Parameter.POSITIONAL_OR_KEYWORD}
-        self._plain = {name: name for name in parameters} if plain else None
+        self._arguments = Arguments(function)
         self._known: dict[Any, Version] = {}
+        self._fixed: dict[Any, list[str]] = {}  # numbers that are constants, by signatures
         self._last: Version | None = None
         self.__doc__ = function.__doc__
         self.__module__ = getattr(function, "__module__", __name__)
@@ -63,8 +57,9 @@ class Compiled:
         """Compute.
 
         Args:
-            *arguments: arrays and numbers, and tuples, lists and dicts of them; texts, True, False
-                and None are as in eager code, and others of them are traced anew.
+            *arguments: arrays and numbers, and tuples, lists, dicts and dataclasses of them; texts,
+                True, False and None are as in eager code, and others of them are traced anew. So
+                are whole numbers that the function needs as such, as in `range(n)`.
             **named: the same, by the names of the function's arguments.
 
         Raises:
@@ -74,28 +69,25 @@ class Compiled:
         """
         if recorder() is not None:  # inside of another compiled function: a part of it
             return self.function(*arguments, **named)
-        structure, bound = self._bound(arguments, named)
-        arrays = {k: _array(k, x) for k, x in bound.items() if not isinstance(x, STATIC)}
-        signature = (
-            _context(),
-            None if structure is self._plain else repr(structure),
-            tuple(
-                (
-                    k,
-                    x
-                    if k not in arrays
-                    else (arrays[k].shape, arrays[k].dtype, isinstance(x, WEAK)),
-                )
-                for k, x in bound.items()
-            ),
-        )
+        structure, bound = self._arguments.bound(arguments, named)
+        arrays = {k: as_array(k, x) for k, x in bound.items() if not isinstance(x, STATIC)}
+        given = [
+            (k, (arrays[k].shape, arrays[k].dtype, isinstance(x, WEAK)) if k in arrays else x)
+            for k, x in bound.items()
+        ]
+        signature = (_context(), structure, tuple(given))
         if self._known and (name := self._surroundings.changed()) is not None:
             self._anew(name)
-        version = self._known.get(signature)
+        version = self._known.get(self._key(signature, bound))
         if version is None:
-            version = self._known[signature] = self._traced(structure, bound, arrays)
+            version = self._added(signature, bound, arrays)
         self._last = version
         return version(arrays)
+
+    def _key(self, signature: Any, bound: Mapping[str, Any]) -> Any:
+        """The signature, with the numbers that are constants for it."""
+        fixed = self._fixed.get(signature) if self._fixed else None
+        return (signature, *[repr(bound[k]) for k in fixed]) if fixed else signature
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """As a method: compiled for each object by itself."""
@@ -161,88 +153,123 @@ class Compiled:
             raise ValueError(f"{self.__name__}.{what}: call it first; a call tells the shapes")
         return self._last
 
-    def _bound(self, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, Any]:
-        """The arguments with a name in place of each array and number, and these by the names."""
-        plain = None if named or any(map(is_structure, arguments)) else self._plain
-        if plain is not None and len(arguments) == len(plain):  # in a tenth of the time
-            return plain, dict(zip(plain, arguments, strict=True))
-        bound = self._signature.bind(*arguments, **named)
-        own = self._own - bound.arguments.keys()
-        bound.apply_defaults()
-        found: dict[str, Any] = {}
-
-        def kept(name: str, x: Any) -> str:
-            name = name if name.isidentifier() else re.sub(r"\W", "_", name)
-            found[key := _free(name, found)] = x
-            return key
-
-        structure: dict[str, Any] = {}
-        for name, value in bound.arguments.items():
-            if name in own:
-                continue
-            kind = self._signature.parameters[name].kind
-            if kind is inspect.Parameter.VAR_POSITIONAL:
-                parts = enumerate(value)
-                structure[name] = tuple([mapped(kept, x, f"argument{i}") for i, x in parts])
-            elif kind is inspect.Parameter.VAR_KEYWORD:
-                structure[name] = {key: mapped(kept, x, key) for key, x in value.items()}
-            else:
-                structure[name] = mapped(kept, value, name)
-        return structure, found
-
-    def _call(self, structure: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
-        """The function, of what `_bound` gave."""
-        given = {k: mapped(lambda _, name: values[name], x, "") for k, x in structure.items()}
-        bound = inspect.BoundArguments(self._signature, given)
-        bound.apply_defaults()
-        return self.function(*bound.args, **bound.kwargs)
+    def _added(
+        self, signature: Any, bound: Mapping[str, Any], arrays: Mapping[str, Any]
+    ) -> Version:
+        """Compile for arguments of another signature."""
+        with _TRACING:
+            self._look(x for x in bound.values() if isinstance(x, type))
+            structure = signature[1]
+            recording, fixed = self._traced(structure, bound, arrays, self._fixed.get(signature))
+            version = Version(recording, {k: x for k, x in arrays.items() if k not in fixed})
+            if fixed:
+                self._fixed[signature] = fixed
+            if len(self._known) == MOST:
+                self._known.pop(next(iter(self._known)))
+            self._known[self._key(signature, bound)] = version
+        if version.why is not None:
+            message = f"{self.__name__} runs as NumPy, not as machine code: {version.why}"
+            warnings.warn(message, stacklevel=4)
+        if fixed:
+            self._count(
+                f"{' and '.join(fixed)} is another number, which it needs as such, as in range(), "
+                "a shape or an `if`: let it be the same from call to call, or compute with it only"
+            )
+        return version
 
     def _traced(
-        self, structure: Mapping[str, Any], bound: Mapping[str, Any], arrays: Mapping[str, Any]
-    ) -> Version:
-        """Trace and compile, again if the function turns out to use more Tensors than were seen."""
+        self,
+        structure: Any,
+        bound: Mapping[str, Any],
+        arrays: Mapping[str, Any],
+        fixed: list[str] | None,
+    ) -> tuple[Recording, list[str]]:
+        """Trace, and tell which numbers are constants: those that the function needs as such.
+
+        Eager code is given numbers, not Tensors. What it computes of them is the truth for what it
+        computes of Tensors: it may ask for their class, or count with whole ones.
+        """
+        weak = [k for k in arrays if isinstance(bound[k], (*WEAK, list, tuple))]
+        if fixed is not None or not weak:
+            fixed = fixed or []
+            return self._recorded(structure, bound, arrays, fixed), fixed
+        truth, failed = None, None
+        with suppress(Exception):  # such as that a number is returned, or differentiated by
+            truth = self._recorded(structure, bound, arrays, weak)
+        whole = [k for k in weak if arrays[k].dtype.kind in "iub"]
+        found: list[tuple[Recording, list[str]]] = []
+        for fixed in ([], whole) if whole else ([],):
+            try:
+                recording = self._recorded(structure, bound, arrays, fixed)
+            except Exception as error:
+                failed = error
+                continue
+            if truth is None or recording.agrees(truth):
+                found.append((recording, fixed))
+                if not recording.grows(k for k in whole if k not in fixed):
+                    return found[-1]
+        if found:
+            return found[-1]
+        if truth is None and failed is not None:
+            raise failed
+        assert truth is not None
+        if isinstance(failed, Untraceable):
+            names = " and ".join(k for k in weak if k not in whole)
+            raise Untraceable(
+                f"{failed}; or let {names} be a number from around the function, for example by "
+                "functools.partial"
+            ) from failed
+        return truth, weak
+
+    def _recorded(
+        self,
+        structure: Any,
+        bound: Mapping[str, Any],
+        arrays: Mapping[str, Any],
+        fixed: list[str],
+    ) -> Recording:
+        """Trace, again if the function turns out to use more Tensors than were seen."""
         given = {k: bound[k] if isinstance(bound[k], WEAK) else a for k, a in arrays.items()}
+        given = {k: x for k, x in given.items() if k not in fixed}
 
         def function(*tensors: Tensor) -> Any:
-            values = {**bound, **dict(zip(arrays, tensors, strict=True))}
-            return self._call(structure, values)
+            values = {**bound, **dict(zip(given, tensors, strict=True))}
+            return self._arguments.call(structure, values)
 
         def run() -> Recording:
             free: dict[str, Tensor] = {}
             for key, leaf in self._surroundings.leaves.items():
-                free[_free(key, (*given, *free))] = leaf
+                free[free_name(key, (*arrays, *free))] = leaf
             trace = Trace(free)
-            return Recording(trace, *trace.run(function, given, self.__name__, apart=True))
+            return Recording(trace, *trace.run(function, given, self.__name__, apart=arrays))
 
-        with _TRACING:
-            self._look(x for x in bound.values() if isinstance(x, type))
-            for attempt in range(TRACES):
-                try:
-                    version = Version(record(self._surroundings, run, self.__name__), given)
-                    break
-                except Unknown as error:
-                    if attempt == TRACES - 1:
-                        raise
-                    known = self._surroundings
-                    if known.changed() is not None:  # a Parameter was made at the first call
-                        self._surroundings = Surroundings(self.function, *self._classes)
-                    self._surroundings.add([*known.leaves.values(), *error.leaves])
-        if version.why is not None:
-            message = f"{self.__name__} runs as NumPy, not as machine code: {version.why}"
-            warnings.warn(message, stacklevel=4)
-        return version
+        for attempt in range(TRACES):
+            try:
+                return record(self._surroundings, run, self.__name__)
+            except Unknown as error:
+                if attempt == TRACES - 1:
+                    raise
+                known = self._surroundings
+                if known.changed() is not None:  # a Parameter was made at the first call
+                    self._surroundings = Surroundings(self.function, *self._classes)
+                self._surroundings.add([*known.leaves.values(), *error.leaves])
+        raise AssertionError  # pragma: no cover
 
     def _anew(self, name: str) -> None:
         """Forget what was compiled, since something of this name has changed."""
         self._known.clear()
+        self._fixed.clear()
+        self._count(
+            f"{name!r} has changed: give as an argument what changes from call to call, or keep it "
+            "in a Tensor, whose value can be set"
+        )
+
+    def _count(self, why: str) -> None:
+        """Tell, after many times, that something changes often."""
         self._changes += 1
         if self._changes == MANY:
-            message = (
-                f"{self.__name__} was compiled anew {MANY} times, now since {name!r} has changed: "
-                "give as an argument what changes from call to call, or keep it in a Tensor, whose "
-                "value can be set"
-            )
-            warnings.warn(message, stacklevel=3)
+            message = f"{self.__name__} was compiled anew {MANY} times, now since {why}"
+            warnings.warn(message, stacklevel=4)
 
     def _look(self, classes: Iterable[type]) -> None:
         """See what is around the function, if that is not known: some may be defined after it."""
@@ -250,6 +277,7 @@ class Compiled:
         if new or not self._known:
             self._classes += new
             self._known.clear()
+            self._fixed.clear()
             self._surroundings = Surroundings(self.function, *self._classes)
 
 
@@ -268,49 +296,15 @@ def _context() -> tuple[Any, ...]:
     return now.recording, now.training, now.seed, now.step is None
 
 
-def _free(name: str, taken: Container[str]) -> str:
-    """The name, with a number if it is taken."""
-    found, number = name, 1
-    while found in taken:
-        number += 1
-        found = f"{name}_{number}"
-    return found
-
-
-def _may_be_given(default: Any) -> bool:
-    """Whether a default is what could be an argument; others are the function's own, watched."""
-    parts: list[Any] = []
-    mapped(lambda _, x: parts.append(x), default, "")
-    return all(isinstance(x, (*STATIC, *WEAK, np.ndarray, list, tuple)) for x in parts)
-
-
-def _array(name: str, x: Any) -> Any:
-    if isinstance(x, Tensor):
-        raise TypeError(
-            f"{name} is a Tensor: a compiled function takes arrays and gives arrays, through which "
-            f"nothing can be differentiated; give {name}.value, and use tg.grad inside"
-        )
-    array = np.asarray(x)
-    if array.dtype.kind not in "fiub":
-        given = f"{array.dtype} {type(x).__name__}" if array.dtype != object else type(x).__name__
-        raise TypeError(
-            f"{name}: {given}: an array of floats, whole numbers or bools is needed; other things, "
-            "such as a network, are used from around the function, or given by functools.partial"
-        )
-    if not array.dtype.isnative:  # in the byte order of another machine
-        array = array.astype(array.dtype.newbyteorder("="))
-    return array
-
-
 def compile(function: Callable[..., Any]) -> Compiled:
     """Compile a function of arrays and Parameters to machine code.
 
     Args:
-        function: gets a Tensor for each array and number and returns a Tensor, or tuples, lists
-            and dicts of them. The Parameters and Layers that it uses from around itself are
-            found, and their current values are read at each call. `tg.grad` may be used inside,
-            and `optimizer.step(gradients)`, which updates the parameters at each call. What else
-            it sees, numbers and arrays, is watched: if it has changed, a call compiles anew.
+        function: gets a Tensor for each array and number and returns a Tensor, or tuples, lists,
+            dicts and dataclasses of them. The Parameters and Layers that it uses from around
+            itself are found, and their current values are read at each call. `tg.grad` may be
+            used inside, and `optimizer.step(gradients)`, which updates the parameters at each
+            call. What else it sees is watched: if it has changed, a call compiles anew.
 
     Returns:
         the same function, of arrays; its `source()` is readable NumPy, its `report()` tells what

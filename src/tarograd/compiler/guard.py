@@ -32,7 +32,7 @@ PASSED_ON = (
     shape.stack,
 )
 # What to do instead.
-ITSELF = "Compute with the Tensor itself (np.where instead of `if`)"
+ITSELF = "Compute with the Tensor itself (np.where instead of `if`, np.stack instead of y[i] = …)"
 AROUND = "Take the number from around the function, for example by functools.partial"
 JOINED = (
     "Join Tensors by np.stack instead of np.array or y[i] = …, make an array that a Tensor indexes "

@@ -6,7 +6,7 @@ a1. A name that the user has given stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 from tarograd.compiler.guard import INPUT
@@ -75,3 +75,12 @@ def _of_input(value: Any) -> str | None:
         value = value.node.inputs[0]  # which is a number in 1 / x
     named = isinstance(value, Tensor) and value.node is not None and value.node.primitive is INPUT
     return value.name if named else None
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """The name, with a number if it is taken."""
+    found, number = name, 1
+    while found in taken:
+        number += 1
+        found = f"{name}_{number}"
+    return found

@@ -40,9 +40,9 @@ from typing import Any
 import numpy as np
 
 from tarograd.compiler.numpy_text import ATOM, HELPERS, WRITERS, Text, dtype_text, number_text
-from tarograd.compiler.program import Program, Value
+from tarograd.compiler.program import Program, Value, shortest, uniform
 from tarograd.graph import Array, Group
-from tarograd.ops import shape
+from tarograd.ops import matmul, shape
 
 WIDTH = 96  # of a line of source
 _CHEAP = (shape.transpose, shape.repeat)  # views, written where they are used
@@ -72,6 +72,7 @@ class Source:
             for x in v.operands:
                 self.users.setdefault(id(x), []).append(v)
         self.texts: dict[int, Text] = {}
+        self.shared: dict[str | None, str] = {}  # constants with a line of their own
         self.written: set[int] = set()
         self.taken = {"np", "constants", *HELPERS, *keyword.kwlist}
         self.labels = {v: k for k, v in reversed([*self.program.outputs.items()]) if v.primitive}
@@ -101,30 +102,54 @@ class Source:
     def _constant(self, v: Value) -> str:
         array = v.array
         assert array is not None
-        if array.size > _BIG or (array.dtype.kind == "f" and not np.isfinite(array).all()):
+        text = _literal(array)
+        if text is not None and len(text) <= WIDTH - 40:
+            return text
+        if text not in self.shared:  # by its text, which is None for each large one
             name = self._free("constant")
-            self.constants[name] = array
-            return name
-        if array.ndim == 1 and array.dtype == np.int64 and (array == np.arange(array.size)).all():
-            return f"np.arange({array.size})"
-        if array.ndim == 0 or 0 in array.shape:
-            text = f"{dtype_text(array.dtype)}({array.item()!r})" if not array.ndim else ""
-            return text or f"np.zeros({array.shape}, {dtype_text(array.dtype)})"
-        return f"np.array({array.tolist()}, {dtype_text(array.dtype)})"
+            if text is None:
+                self.constants[name] = array
+                return name
+            self.lines.insert(0, f"{name} = {text}")
+            self.shared[text] = name
+        return self.shared[text]
 
     def expression(self, v: Value) -> Text:
         """The computation of one value."""
         assert v.primitive is not None
-        texts = [self.text(x) for x in v.inputs]
         if v.primitive not in WRITERS:
-            return self._own(v, texts)
-        if v.primitive.elementwise:
-            bare = [x.operands[0] if x.is_op(shape.repeat) else x for x in v.operands]
-            if np.broadcast_shapes(*(x.shape for x in bare)) == v.shape:  # NumPy repeats by itself
-                for i, x in enumerate(v.inputs):
-                    if isinstance(x, Value) and x.is_op(shape.repeat):
-                        texts[i] = self.text(x.operands[0])
+            return self._own(v, [self.text(x) for x in v.inputs])
+        if self._turned(v):
+            return ATOM, f"{self.text(v.operands[0].operands[0])[1]}.T"
+        texts = [self.text(x) for x in self._bare(v)]
         return WRITERS[v.primitive](v, texts)
+
+    def _bare(self, v: Value) -> list[Any]:
+        """Its inputs without the Repeat nodes that do what NumPy does by itself."""
+        assert v.primitive is not None
+        bare = [
+            x.operands[0] if isinstance(x, Value) and x.is_op(shape.repeat) else x for x in v.inputs
+        ]
+        if v.primitive.elementwise:
+            shapes = [x.shape for x in bare if isinstance(x, Value)]
+            return bare if np.broadcast_shapes(*shapes) == v.shape else [*v.inputs]
+        if not v.is_op(matmul.matmul):
+            return [*v.inputs]
+        pairs = zip(bare, v.operands, reversed(v.operands), strict=True)
+        return [x if _stacked(x, given, other) else given for x, given, other in pairs]
+
+    def _turned(self, v: Value) -> bool:
+        """Whether it is one matrix for all of a stack, transposed, and only multiplied."""
+        if not v.is_op(shape.transpose) or not v.operands[0].is_op(shape.repeat):
+            return False
+        matrix, n = v.operands[0].operands[0], len(v.shape)
+        if len(matrix.shape) != 2 or v.attributes["axes"] != (*range(n - 2), n - 1, n - 2):
+            return False
+        users = self.users.get(id(v), [])
+        return self.uses[id(v)] == len(users) and all(
+            u.is_op(matmul.matmul) and any(_stacked(matrix, v, x) for x in u.operands if x is not v)
+            for u in users
+        )
 
     def _own(self, v: Value, texts: list[Text]) -> Text:
         """A primitive of the user's own: a call of its forward, which is handed over."""
@@ -172,7 +197,9 @@ class Source:
             return False
         simple = v.primitive in _CHEAP and all(c.isalnum() or c in "_.T" for c in text[1])
         elided = v.is_op(shape.repeat) and all(
-            u.primitive is not None and u.primitive.elementwise for u in self.users[id(v)]
+            self._turned(u) or u.primitive.elementwise or all(x is not v for x in self._bare(u))
+            for u in self.users.get(id(v), [])
+            if u.primitive is not None
         )
         return simple or elided or (self.uses[id(v)] == 1 and len(text[1]) < WIDTH - 40)
 
@@ -182,7 +209,7 @@ class Source:
         old = self.program.inputs.get(label) if label else None
         if old is None:
             assert v.primitive is not None
-            return self._free(v.name or label or v.primitive.name)
+            return self._free(v.name or label or v.primitive.name.removesuffix("_to"))
         returned = any(result is old for result in self.program.outputs.values())
         if not returned and all(self._done(user) for user in self.users.get(id(old), [])):
             return self.texts[id(old)][1]
@@ -194,6 +221,42 @@ class Source:
             return True
         users = self.users.get(id(v), [])
         return id(v) in self.texts and all(self._done(user) for user in users)
+
+
+def _literal(array: Array) -> str | None:
+    """An array as it is written; None if it is large, or holds what is no number."""
+    dtype, number = dtype_text(array.dtype), None
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        return None
+    if array.ndim and array.dtype == np.int64 and (array.ravel() == np.arange(array.size)).all():
+        shaped = f".reshape({array.shape})" if array.ndim > 1 else ""
+        return f"np.arange({array.size}){shaped}"
+    if array.ndim and array.size > 2:
+        number = uniform(array)
+    if number is not None or array.size == 0:
+        filled = {0: "zeros", 1: "ones"}.get(number or 0)
+        text = f"np.{filled}({array.shape}" if filled else f"np.full({array.shape}, {number!r}"
+        return f"{text}, {dtype})"
+    if array.ndim == 0:
+        return f"{dtype}({shortest(array[()])!r})"
+    return _listed(array, dtype) if array.size <= _BIG else None
+
+
+def _listed(array: Array, dtype: str) -> str:
+    """Its elements, row by row if they are many."""
+    plain = array.astype(int) if array.dtype == bool else array
+    numbers = np.array([shortest(x) for x in plain.ravel()], object).reshape(array.shape).tolist()
+    text = f"np.array({numbers}, {dtype})"
+    if len(text) <= WIDTH - 20 or array.ndim == 1:
+        return text
+    rows = "".join(f"        {row},\n" for row in numbers)
+    return f"np.array([\n{rows}    ], {dtype})"
+
+
+def _stacked(x: Value, repeated: Value, other: Value) -> bool:
+    """Whether a product with `other` repeats these matrices by itself, along a stack of them."""
+    matrices = len(x.shape) >= 2 and sorted(x.shape[-2:]) == sorted(repeated.shape[-2:])
+    return matrices and other.shape[:-2] == repeated.shape[:-2]
 
 
 def _heading(section: Group) -> str:

@@ -88,7 +88,10 @@ def _index(v: Value, x: list[Text]) -> Text:
 def _scatter(v: Value, x: list[Text]) -> Text:
     dtype = dtype_text(v.attributes["dtype"])
     key = _key(v, x[1:])
-    key = f"np.s_[{key}]" if ":" in key or "..." in key else f"({key},)" if key != "()" else key
+    if ":" in key or "..." in key:
+        key = f"np.s_[{key}]"
+    elif key != "()":
+        key = f"({key})" if len(v.attributes["key"]) > 1 else f"({key},)"
     return ATOM, f"scatter({x[0][1]}, {key}, {v.attributes['shape']}, {dtype})"
 
 
@@ -123,6 +126,18 @@ def _joined(name: str) -> Writer:
     return write
 
 
+def _sum_to(v: Value, x: list[Text]) -> Text:
+    """A sum along the axes that are new in the operand, or were stretched; the helper does both."""
+    given, dims = v.operands[0].shape, v.shape
+    new = len(given) - len(dims)
+    axes = [i for i, n in enumerate(given) if i >= new and dims[i - new] != n] or [*range(new)]
+    kept = new == 0
+    if new and axes != [*range(new)]:
+        return ATOM, f"sum_to({x[0][1]}, {dims})"
+    axis = axes[0] if len(axes) == 1 else tuple(axes)
+    return ATOM, f"{within(x[0], ATOM)}.sum(axis={axis}{', keepdims=True' if kept else ''})"
+
+
 def number_text(x: Any) -> Text:
     """A Python number as it is written: np.inf."""
     literal = repr(x) if np.isfinite(x) else f"np.{x!r}".replace("np.-", "-np.")
@@ -133,7 +148,8 @@ def _attribute(format_: str, *names: str) -> Writer:
     def write(v: Value, x: list[Text]) -> Text:
         given = (v.attributes[name] for name in names)
         texts = (number_text(a)[1] if isinstance(a, float) else a for a in given)
-        return ATOM, format_.format(within(x[0], ATOM), *texts)
+        first = within(x[0], ATOM) if format_.startswith("{}") else x[0][1]
+        return ATOM, format_.format(first, *texts)
 
     return write
 
@@ -176,7 +192,7 @@ WRITERS: dict[Primitive, Writer] = {
     reduction.softmax_with_loss: _call("softmax_with_loss"),
     reduction.squared_error: _call("squared_error"),
     shape.repeat: _attribute("np.broadcast_to({}, {})", "shape"),
-    shape.sum_to: _attribute("sum_to({}, {})", "shape"),
+    shape.sum_to: _sum_to,
     shape.reshape: _attribute("{}.reshape({})", "shape"),
     shape.transpose: _transpose,
     shape.index: _index,

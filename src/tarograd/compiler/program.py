@@ -50,6 +50,31 @@ class Value:
         return f"{what} {self.name or ''}{self.shape} {self.dtype}"
 
 
+def shortest(number: Any) -> Any:
+    """A number of NumPy as Python's with as few digits as stand for it beside its own dtype.
+
+    Example:
+        >>> shortest(np.float32(0.1)), float(np.float32(0.1))
+        (0.1, 0.10000000149011612)
+    """
+    exact = number.item()
+    short = float(str(number)) if isinstance(number, np.float32) else exact
+    return short if number.dtype.type(short) == number else exact
+
+
+def uniform(array: Array) -> Any:
+    """The number that all elements of an array are; None if they differ.
+
+    Example:
+        >>> uniform(np.full(3, 0.1, np.float32)), uniform(np.array([0.0, -0.0]))
+        (0.1, None)
+    """
+    first = array[(0,) * array.ndim]
+    held = array if array.size == 1 or any(array.strides) else first
+    same = (held == first).all() and not (first == 0 and np.signbit(held).any())
+    return shortest(first) if same else None
+
+
 Check = Callable[[Array], None]
 
 

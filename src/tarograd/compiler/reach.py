@@ -27,7 +27,7 @@ from types import (
     ModuleType,
 )
 from typing import Any
-from weakref import ref
+from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 import numpy as np
 
@@ -42,6 +42,7 @@ from tarograd.compiler.names import (
     names_of,
     runs_unnamed,
 )
+from tarograd.compiler.naming import free_name
 from tarograd.compiler.places import (
     LONGEST,
     PLAIN,
@@ -60,7 +61,9 @@ from tarograd.tensor import Parameter, Tensor
 
 MOST = 20_000  # items of all lists, dicts and arrays together
 CONTAINERS = (list, tuple, dict, set, frozenset, deque)
-WRAPPERS = (UserDict, UserList, ChainMap, type(os.environ))  # Python's own, with one of these in it
+# Python's own, with one of these in it.
+WRAPPERS = (UserDict, UserList, ChainMap, type(os.environ), WeakKeyDictionary, WeakValueDictionary)
+VIEWS: tuple[type, ...] = (MappingProxyType, *map(type, ({}.keys(), {}.values(), {}.items())))
 METHOD = (FunctionType, staticmethod, classmethod)
 BOUND = (MethodType, BuiltinMethodType, MethodWrapperType)
 DICE = (np.random.Generator, np.random.RandomState, random.Random)
@@ -112,11 +115,7 @@ class Reach:
             return
         base = "".join(c if c.isalnum() else "_" for c in wanted)
         base = base if base.isidentifier() else "w"
-        name, number = base, 1
-        while name in self.leaves:
-            number += 1
-            name = f"{base}_{number}"
-        self.leaves[name] = leaf
+        self.leaves[free_name(base, self.leaves)] = leaf
 
     def _visit(self, name: str, value: Any) -> None:
         """Find the Tensors in a value, and the places to be watched."""
@@ -141,9 +140,12 @@ class Reach:
     def _module(self, name: str, module: ModuleType) -> None:
         """What the code names of a module."""
         if not is_known(module.__name__):
-            every = not self._used.isdisjoint(COMPUTED) and not is_library(module.__name__)
-            names = vars(module).keys() if every else self._used & vars(module).keys()
-            self._entries(name, vars(module), {*names, *({"__getattr__"} & vars(module).keys())})
+            ours: set[str] = set() if is_library(module.__name__) else self._used
+            there = vars(module).keys()
+            names = {*there} if ours.intersection(COMPUTED) else self._used & there
+            if ours.intersection(("hasattr", "getattr")):
+                names |= ours  # of which those that are not there may come
+            self._entries(name, vars(module), {*names, *({"__getattr__"} & there)})
         elif module is os and not self._used.isdisjoint(("environ", "getenv")):
             self._queue.append(("environ", os.environ))
 
@@ -208,7 +210,7 @@ class Reach:
 
     def _content(self, name: str, value: Any) -> None:
         """What is in a list, dict or array, or the like."""
-        if isinstance(value, MappingProxyType):
+        if isinstance(value, VIEWS):
             self._queue.extend((name, x) for x in gc.get_referents(value))
         elif isinstance(value, ContextVar):
             self._queue.append((name, value.get(None)))

@@ -6,7 +6,7 @@ time with what the first has left: if that is the same graph, nothing depends on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,8 @@ from tarograd.compiler.places import MISSING, same
 from tarograd.compiler.program import Program
 from tarograd.compiler.surroundings import Surroundings
 from tarograd.compiler.trace import Trace, Unknown, Untraceable
+from tarograd.graph import Array
+from tarograd.ops import arithmetic
 from tarograd.tensor import Parameter, Tensor
 
 Change = tuple[Any, Any]  # what was there, and what is there now
@@ -28,6 +30,33 @@ class Recording(NamedTuple):
     trace: Trace
     program: Program
     returned: Any
+
+    def agrees(self, truth: Recording) -> bool:
+        """Whether this trace has computed the same as another one, but for rounding."""
+        found, expected = self.trace.expected, truth.trace.expected
+        if self.returned != truth.returned or found.keys() != expected.keys():
+            return False
+        return all(_close(found[k], expected[k]) for k in expected)
+
+    def grows(self, names: Iterable[str]) -> bool:
+        """Whether these whole numbers are multiplied, where Python's know no largest one."""
+        whole = {id(self.program.inputs[name]) for name in names}
+        for v in self.program.order() if whole else ():
+            if v.operands and all(id(x) in whole for x in v.operands) and v.dtype.kind in "iu":
+                if v.is_op(arithmetic.power) or (v.is_op(arithmetic.multiply) and v.operands[1:]):
+                    return True
+                whole.add(id(v))
+        return False
+
+
+def _close(a: Array, b: Array) -> bool:
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    if a.dtype.kind != "f":
+        return bool(np.array_equal(a, b))
+    rounding = float(np.sqrt(np.finfo(a.dtype).eps))
+    size = np.abs(b[np.isfinite(b)]).max(initial=0)
+    return bool(np.allclose(a, b, rounding, rounding * size, equal_nan=True))
 
 
 def record(around: Surroundings, run: Callable[[], Recording], name: str) -> Recording:

@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from tarograd.compiler.program import Program, Value, fed, rebuilt
+from tarograd.compiler.program import Program, Value, fed, rebuilt, uniform
 from tarograd.compiler.trace import DRAWS
 from tarograd.ops import arithmetic, elementwise, shape
 
@@ -61,10 +61,7 @@ def _uniform(x: Any) -> int | float | None:
         return x if isinstance(x, int | float) else None
     if x.array is None or not x.array.size or x.dtype.kind == "b":
         return None
-    first = x.array[(0,) * x.array.ndim]
-    held = x.array if x.array.size == 1 or any(x.array.strides) else first
-    same = (held == first).all() and not (first == 0 and np.signbit(held).any())
-    number: int | float | None = first.item() if same else None
+    number: int | float | None = uniform(x.array)
     return number
 
 

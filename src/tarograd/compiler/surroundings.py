@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -18,8 +19,17 @@ DEFAULT_DICE: tuple[Any, ...] = (random._inst, np.random.mtrand._rand)
 
 def check(function: Any) -> None:
     """Raise a TypeError for what is no function, method, layer or other thing to be called."""
-    if not callable(function) or isinstance(function, type | np.ufunc):
+    if isinstance(function, classmethod | property):
+        kind = type(function).__name__
+        raise TypeError(f"compile: a {kind}: put @{kind} above @tg.compile, not below it")
+    if not callable(function) or isinstance(function, type):
         raise TypeError(f"compile: {function!r} is no function, method or layer")
+    lazy = inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction
+    if any(is_lazy(function) for is_lazy in lazy):
+        raise TypeError(
+            f"compile: {function!r} waits or yields between its computations: compile a function "
+            "that returns its results at once, such as in a list, and call it from this one"
+        )
 
 
 class Surroundings:

@@ -32,7 +32,7 @@ v5 is the derivative of the payment with respect to itself, 1, from which backwa
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -42,7 +42,7 @@ from numpy.typing import ArrayLike
 
 from tarograd.compiler.guard import INPUT, Traced, check_key, refusing
 from tarograd.compiler.guard import Untraceable as Untraceable
-from tarograd.compiler.naming import Naming
+from tarograd.compiler.naming import Naming, free_name
 from tarograd.compiler.program import Program, Value
 from tarograd.compiler.updates import Update, updated
 from tarograd.graph import (
@@ -56,7 +56,7 @@ from tarograd.graph import (
 )
 from tarograd.inputs import NUMBERS
 from tarograd.ops import elementwise, random, shape
-from tarograd.structure import mapped
+from tarograd.structure import flattened
 from tarograd.tensor import Parameter, Tensor
 
 WEAK = (int, float, np.generic)  # numbers that adapt their dtype, as in `as_input`
@@ -131,7 +131,7 @@ class Trace:
         function: Callable[..., Any],
         arguments: Mapping[str, ArrayLike],
         name: str = "f",
-        apart: bool = False,
+        apart: Collection[str] | None = None,
     ) -> tuple[Program, Any]:
         """Trace the function of these arguments; `trace` says more.
 
@@ -139,10 +139,10 @@ class Trace:
             function: what is traced.
             arguments: an example of each of its arguments, by name.
             name: of the program.
-            apart: whether a result called like an input is no new value of it: it is renamed.
+            apart: names that no result has; if given, none is the new value of an input, either.
 
         Returns:
-            the program, and what the function returned, with the names of outputs for Tensors.
+            the program, and what the function returned, flattened, with the names of outputs.
         """
         given = {key: traced_input(key, value) for key, value in arguments.items()}
         self.inputs = {**given, **self.parameters}
@@ -150,11 +150,16 @@ class Trace:
             if isinstance(value, WEAK):
                 self._weak[id(given[key])] = given[key]
         with refusing(self, list(self.parameters.values())):
-            results = function(*given.values())
+            try:
+                results = function(*given.values())
+            except Exception as error:
+                if self.refused and not isinstance(error, Untraceable):  # NumPy's own says less
+                    raise self.refused[-1] from error
+                raise
             if self.refused:  # and caught by the function, which went another way than eager code
                 raise self.refused[0]
             changed, self.outputs = self.outputs, {}
-            taken = {*changed, *self.inputs} if apart else set(changed)
+            taken = set(changed) if apart is None else {*changed, *self.inputs, *apart}
             returned = self._returned(name, results, taken)
             self.outputs |= changed
             if not self.outputs:
@@ -201,12 +206,11 @@ class Trace:
     def _returned(self, name: str, results: Any, taken: set[str]) -> Any:
         """Make outputs of the results, and put their names in place of them."""
 
-        def kept(key: str, result: Any) -> str | None:
-            if result is None and (self.updates or results is not None):
-                return None
-            return self._result(name, key, result, taken)
+        def kept(key: str, x: Any) -> str | None:
+            nothing = x is None and (self.updates or results is not None)
+            return None if nothing else self._result(name, key, x, taken)
 
-        return mapped(kept, results, "result")
+        return flattened(kept, results, "result")
 
     def _result(self, name: str, key: str, result: Any, taken: set[str]) -> str:
         if not isinstance(result, Tensor):
@@ -216,17 +220,9 @@ class Trace:
         self.outputs[key] = self.updated.get(id(result), result)
         return key
 
-    def _free(self, wanted: str) -> str:
-        """A name that no input and no output has."""
-        name, number = wanted, 1
-        while name in self.inputs or name in self.outputs:
-            number += 1
-            name = f"{wanted}_{number}"
-        return name
-
     def _live(self, wanted: str, read: Callable[[], Any]) -> Tensor:
         """An input that is read anew before each call."""
-        name = self._free(wanted)
+        name = free_name(wanted, {*self.inputs, *self.outputs})
         self.live[name] = read
         self.inputs[name] = traced_input(name, read())
         return self.inputs[name]
@@ -333,8 +329,10 @@ def _is_number(primitive: Primitive, result: Tensor) -> bool:
 
 
 def _fruitless(name: str, what: str) -> Untraceable:
-    needed = "a compiled function returns Tensors that were computed from its arguments"
-    return Untraceable(f"{name} returns {what}: {needed} or parameters")
+    needed = (
+        "Tensors that were computed from its arguments or parameters, alone or in tuples, lists"
+    )
+    return Untraceable(f"{name} returns {what}: a compiled function returns {needed} and dicts")
 
 
 def _used(name: str, how: str) -> Untraceable:

@@ -19,7 +19,7 @@ from tarograd.compiler.rewrite import rewrite
 from tarograd.compiler.trace import Untraceable
 from tarograd.graph import CONSTANT, Array, Node
 from tarograd.ops import shape
-from tarograd.structure import mapped
+from tarograd.structure import built
 from tarograd.tensor import Tensor
 
 LARGE = 2**16  # bytes
@@ -148,7 +148,7 @@ class Version:
             for count in self._trace.counts.values():
                 owner = count.owner()
                 setattr(owner, count.attribute, getattr(owner, count.attribute) + count.calls)
-        return mapped(lambda _, name: None if name is None else results[name], self._returned, "")
+        return built(lambda name: None if name is None else results[name], self._returned)
 
     def source(self) -> str:
         """The function as readable NumPy."""
