@@ -141,7 +141,7 @@ def _named(case: Case, rules: tuple[Rule, ...], thorough: bool) -> Cause:
         except OutOfTime:
             if time.monotonic() > case.bench.deadline:
                 raise
-            why = "no cause was found in the time that a search may take"
+            why = "no cause was found with as many passes as a search may make"
             break
         except (ValueError, IndexError, TypeError, ArithmeticError, np.linalg.LinAlgError):
             continue  # an experiment at a point or shape that the subject can't take

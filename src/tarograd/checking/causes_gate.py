@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
+from tarograd.checking.bench import Bench
 from tarograd.checking.case import Case
 from tarograd.checking.causes_vanish import DEGENERATE, Change, judged, vanished
 from tarograd.checking.decision import WRONG
@@ -27,7 +28,7 @@ def ungated(case: Case) -> Cause | None:
     if usual is None or usual.verdict != WRONG:
         return None
     points = [dict(case.bench.values), elsewhere(case.bench)]
-    for where, up, down in filter(partial(_saturates, case), _gates(case)):
+    for where, up, down in saturating(case.bench):
         if not all(vanished(case, up(v), usual.scale) for v in points):
             continue
         if not all(_wrong(case, down(v), usual.scale) for v in points):
@@ -72,21 +73,28 @@ def _still_open(case: Case, there: Values, beside: Values, size: float) -> bool:
     return False
 
 
-def _saturates(case: Case, gate: Gate) -> bool:
+def saturating(bench: Bench) -> tuple[Gate, ...]:
+    """The gates of forward, looked for once for all of its leaves."""
+    if bench.gates is None:
+        bench.gates = tuple(gate for gate in _gates(bench) if _saturates(bench, gate))
+    return bench.gates
+
+
+def _saturates(bench: Bench, gate: Gate) -> bool:
     """Whether the outputs differ at both ends, and stay beyond each: a factor has no such ends."""
-    outputs, size = [], float(np.max(np.abs(case.bench.y), initial=0))
+    outputs, size = [], float(np.max(np.abs(bench.y), initial=0))
     for change in gate[1:]:
-        end, beyond = (case.bench.evaluate(change(case.bench.values, by=by)) for by in (1.0, 1.5))
+        end, beyond = (bench.evaluate(change(bench.values, by=by)) for by in (1.0, 1.5))
         if not np.max(np.abs(end - beyond)) <= FITS * size:
             return False
         outputs.append(end)
     return bool(np.max(np.abs(outputs[0] - outputs[1])) > FITS * size)
 
 
-def _gates(case: Case) -> Iterator[Gate]:
+def _gates(bench: Bench) -> Iterator[Gate]:
     """Parts of biases, or else of weights, in words; with them very large, and very small."""
-    values, inputs = case.bench.values, samples(case.bench)
-    weights = [n for n in case.bench.leaves if n not in inputs and values[n].ndim]
+    values, inputs = bench.values, samples(bench)
+    weights = [n for n in bench.leaves if n not in inputs and values[n].ndim]
     biases = [n for n in weights if values[n].ndim == 1]
     for n in biases or weights:
         axes = (0, -1) if values[n].ndim == 3 else (-1,)
@@ -130,7 +138,7 @@ def mixed_gates(case: Case) -> Cause | None:
     if usual is None or usual.verdict != WRONG:
         return None
     points = [dict(case.bench.values), elsewhere(case.bench)]
-    for where, up, down in filter(partial(_saturates, case), _gates(case)):
+    for where, up, down in saturating(case.bench):
         if all(_opposite(case, up(v), down(v)) for v in points):
             seen = "what is too much where it is large is what is missing where it is small, at "
             seen += "two random points"

@@ -43,7 +43,7 @@ MOST_CASE = 1e8  # elements moved and read in differentiating all of a leaf once
 SURE = 0.6  # with such a cause the other leaves need no long search: they may follow from it
 ROUNDED = 1e-2  # a larger mismatch is not the rounding of a short dtype
 SAMPLE = 4, 12  # elements of a leaf at least, of all together: shown where it is right
-FIRST_SHARE = 0.8  # of the time for naming: the first leaf is the simplest
+SHARES = 0.8, 0.7  # of what is left for naming: of the first leaf, the simplest, and each other
 THOROUGH = 2  # leaves that get all experiments while no cause is known
 ELEMENTS = 4096  # up to so many elements are differentiated one by one
 
@@ -220,7 +220,7 @@ class Derivatives:
             return sketched_cause(bench, leaf) or small_mismatch(leaf, gap)
         tried, named = len(self.report.causes), any(c.confidence > SURE for c in self.report.causes)
         case = quicker(case)
-        with bench.patience.share(0.5 if tried else FIRST_SHARE):
+        with bench.patience.share(SHARES[tried > 0]):
             cause = name_cause(case, tried < THOROUGH and not named)
         return None if cause.name == "unclassified" and self.probes.causes else cause
 
