@@ -32,7 +32,7 @@ class Attention:
         dp = dout @ np.swapaxes(v, -1, -2)
         ds = p * (dp - (dp * p).sum(axis=-1, keepdims=True))
         turned = np.swapaxes(ds, -1, -2)
-        dq = (turned if self.wrong == "q" else ds) @ k
+        dq = (turned if self.wrong == "q" else ds) @ (q if self.wrong == "q for k" else k)
         dk = (ds if self.wrong == "k" else turned) @ q
         return dq, dk, np.swapaxes(p, -1, -2) @ dout
 
@@ -44,6 +44,50 @@ def test_a_matrix_made_in_forward_that_is_not_transposed(shape: tuple[int, ...])
     for leaf in ("q", "k"):
         causes = tg.check_gradients(Attention(leaf), *inputs).causes
         assert [(c.name, c.leaf) for c in causes] == [("transposed", leaf)]
+
+
+def test_an_array_in_place_of_another_is_no_sum_over_other_rows() -> None:
+    inputs = [np.random.default_rng(i).normal(size=(2, 4, 3)) for i in range(3)]
+    cause = tg.check_gradients(Attention("q for k"), *inputs).causes[0]
+    assert (cause.name, cause.leaf) == ("wrong-tensor", "q")
+    assert "q and k" in cause.why
+
+
+@pytest.mark.parametrize(
+    ("forward", "grad", "inputs", "name", "words"),
+    [
+        (lambda x: x @ x.T, lambda x, c: c @ x, [(3, 5)], "missing-term", "second use"),
+        (
+            lambda x, y: x @ y.T,
+            lambda x, y, c: (c @ y, c @ x),
+            [(4, 3), (4, 3)],
+            "transposed",
+            "axes 0 and 1",
+        ),
+        (
+            lambda y, t: np.mean((y - t) ** 2),
+            lambda y, t: (2 * (y + t) / y.size, 2 * (t - y) / y.size),
+            [(4, 3), (4, 3)],
+            "sign",
+            "linear term",
+        ),
+        (
+            lambda x: np.where(x > 0, x, np.exp(x) - 1),
+            lambda x, c: c * np.where(x > 0, 1, np.exp(x) - 1),
+            [(4, 5)],
+            "formula",
+            "on one side of a threshold",
+        ),
+    ],
+    ids=["second use", "upstream transposed", "sign of a target", "one side"],
+)
+def test_a_function_and_its_gradient(
+    forward: Any, grad: Any, inputs: list[tuple[int, ...]], name: str, words: str
+) -> None:
+    arrays = [np.random.default_rng(k).normal(size=s) for k, s in enumerate(inputs)]
+    cause = tg.check_gradients(forward, *arrays, grad=grad).causes[0]
+    assert cause.name == name
+    assert words in cause.why
 
 
 class LoopedConvolution:

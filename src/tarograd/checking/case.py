@@ -154,7 +154,10 @@ class Case:
                 (telling if other.wrong.any() else silent).append(other)
             if len(telling) == 2 or (attempt == 4 and len(silent) > 3):
                 break
-        return [*telling, *silent][:2]
+        found = [*telling, *silent][:2]
+        for other in found:  # each is compared with the same points
+            other.others = [self, *(o for o in found if o is not other)]
+        return found
 
     @cached_property
     def with_other_data(self) -> Case | None:

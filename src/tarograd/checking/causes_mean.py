@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tarograd.checking.case import Case
+from tarograd.checking.causes_vanish import judged, vanished
 from tarograd.checking.points import batched, elsewhere, runs, samples
 from tarograd.checking.report import Cause
 
@@ -107,6 +108,8 @@ def beside_samples(case: Case) -> Cause | None:
         if case.x.shape[axis] < 2:
             continue
         if all(_coupled(o, axis) for o in (case, *case.others)):
+            if _right_where_equal(case):
+                return None
             return Cause(
                 "wrong-axis",
                 case.leaf,
@@ -118,6 +121,15 @@ def beside_samples(case: Case) -> Cause | None:
                 0.85,
             )
     return None
+
+
+def _right_where_equal(case: Case) -> bool:
+    """Whether it is another array that backward takes, such as the leaf: then both have rows."""
+    values, usual = case.bench.values, judged(case, case.bench.values)
+    alike = [n for n in case.bench.leaves if n != case.leaf and values[n].shape == case.x.shape]
+    return usual is not None and any(
+        vanished(case, {**values, n: case.x}, usual.scale) for n in alike
+    )
 
 
 def _coupled(case: Case, axis: int) -> bool:

@@ -200,12 +200,16 @@ def piecewise(case: Case) -> Cause | None:
         return None
     if not chosen_by_leaf(case):
         return None
+    seen = f"{right / (right + wrong):.0%} of the entries of the Jacobian are right to the last "
+    seen += "digit, and which ones changes with the values, at three random points"
+    if not one and len(slopes) == wrong:  # no path is open that should be shut, or shut
+        why = "right on one side of a threshold, and on the other a wrong derivative"
+        return Cause("formula", case.leaf, why, seen, "derive it again there", 0.75)
     return Cause(
         "mask",
         case.leaf,
         "right on one side of a threshold or choice, wrong on the other",
-        f"{right / (right + wrong):.0%} of the entries of the Jacobian are right to the last "
-        "digit, and which ones changes with the values, at three random points",
+        seen,
         "use the mask, argmax or branch that forward used",
         0.75,
     )
