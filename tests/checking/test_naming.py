@@ -159,3 +159,29 @@ def test_a_busy_machine_does_not_shorten_a_search() -> None:
     alone, busy = search(0.0), search(0.001)
     assert alone == busy
     assert alone[1] > 0.01
+
+
+class Strided:
+    """A convolution along one axis, of stride 2 with a padding of 1; backward goes by `stride`."""
+
+    def __init__(self, stride: int) -> None:
+        self.stride, self.W = stride, np.random.default_rng(1).normal(size=(2, 3))
+
+    def forward(self, x: Any) -> Any:
+        self.x = np.pad(x, ((0, 0), (0, 0), (1, 1)))
+        return np.stack([(self.x[:, :, i : i + 3] * self.W).sum(axis=(1, 2)) for i in (0, 2, 4, 6)])
+
+    def backward(self, dout: Any) -> Any:
+        dx = np.zeros_like(self.x)
+        for k, d in enumerate(dout):
+            i = k * self.stride
+            dx[:, :, i : i + 3] += d[:, None, None] * self.W
+        return dx[:, :, 1:-1]
+
+
+def test_a_stride_that_is_ignored_beside_a_padding() -> None:
+    x = np.random.default_rng(2).normal(size=(2, 2, 7))
+    assert tg.check_gradients(Strided(2), x).leaves["x"].verdict == "right"
+    cause = tg.check_gradients(Strided(1), x).causes[0]
+    assert (cause.name, cause.leaf) == ("shifted", "x")
+    assert "stride" in cause.why

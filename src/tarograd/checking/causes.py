@@ -129,7 +129,7 @@ def _at_few_steps(case: Case) -> Cause | None:
     if found is None:
         return None
     words, step = found
-    inner = _named(step, (*FIRST, *DEEP))
+    inner = _named(step, (*FIRST, *DEEP) if words == "one step" else DEEP)
     if inner.name == "zero":  # with more steps something arrives, by another path
         why = f"a path to {case.leaf} is missing: with {words} nothing arrives at all"
         inner = replace(inner, name="missing-term", why=why, fix="add that term")

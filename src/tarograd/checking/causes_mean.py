@@ -145,4 +145,15 @@ def _coupled(case: Case, axis: int) -> bool:
         return False
     stays = np.abs(other.n - case.n)[first] <= case.tolerance
     moves = np.abs(other.a - case.a)[first] > 100 * case.tolerance
-    return bool(np.all(stays) and np.any(moves))
+    return bool(np.all(stays) and np.any(moves)) and _follows_itself(case, first)
+
+
+def _follows_itself(case: Case, first: tuple[slice | int, ...]) -> bool:
+    """Whether the gradient of an index changes with that index: a linear function tells nothing."""
+    changed = case.x.copy()
+    changed[first] = elsewhere(case.bench)[case.leaf][first]
+    bench = runs(case.bench, {**case.bench.values, case.leaf: changed})
+    if bench is None or bench.y.shape != case.c.shape:
+        return False
+    other = Case(bench, case.leaf, case.c)
+    return bool(np.any(np.abs(other.n - case.n)[first] > 100 * case.tolerance))
