@@ -19,6 +19,7 @@ MANY = 100_000  # elements: among more, equal ones are not looked for
 NAMING = 3.0  # seconds of work, with which the causes of one check have to be found
 OVERHEAD = 8e-5  # seconds, that the check itself takes for each pass
 LINE, ELEMENT = 4e-7, 1e-8  # seconds, that a line of Python and an element mostly take
+COUNTED = 8  # passes of a kind whose lines are counted
 LONGEST = 120.0  # seconds by the clock for one search: only passes whose work is hidden need it
 ULP = {2: 4.9e-4, 4: 6.0e-8, 8: 1.1e-16}  # the unit roundoff by the size of a float
 
@@ -39,29 +40,33 @@ class Patience:
         spent: the work of the passes that were made.
         most: with so much spent the search ends.
         until: when the search ends in any case, in seconds of `time.monotonic`.
-        work: that of one pass of each kind; None where only one was made yet.
+        work: that of one pass of each kind.
+        made: how many passes of it were made.
     """
 
     left: float = NAMING
     spent: float = 0.0
     most: float = float("inf")
     until: float = float("inf")
-    work: dict[Hashable, float | None] = field(default_factory=dict)
+    work: dict[Hashable, float] = field(default_factory=dict)
+    made: dict[Hashable, int] = field(default_factory=dict)
 
     @contextmanager
     def charge(self, kind: Hashable, elements: int) -> Iterator[None]:
-        """One more pass of that kind; its lines are counted in the second one.
+        """One more pass of that kind, which counts as the least of the first ones of it.
 
-        The first one may compile or import something, depending on what ran before.
+        The very first one may import or compile something, depending on what ran before, and
+        some that follow may do what is not done again.
         """
-        if kind in self.work and self.work[kind] is None:
+        self.made[kind] = self.made.get(kind, 0) + 1
+        if 1 < self.made[kind] <= COUNTED:
             with lines() as seen:
                 yield
-            self.work[kind] = LINE * sum(seen) + ELEMENT * elements
+            found = LINE * sum(seen) + ELEMENT * elements
+            self.work[kind] = min(found, self.work.get(kind, found))
         else:
-            self.work.setdefault(kind, None)
             yield
-        self.spent += OVERHEAD + (self.work[kind] or 0.0)
+        self.spent += OVERHEAD + self.work.get(kind, 0.0)
 
     @contextmanager
     def share(self, part: float) -> Iterator[None]:
@@ -167,8 +172,8 @@ class Bench:
             self.evaluate(self.values)
             self.raw_gradients(np.ones(self.y.shape))
         kinds = "frozen" if self._frozen else "forward", "backward"
-        forward, backward = (self.patience.work[self._kind(k, self.values)] for k in kinds)
-        return forward or 0.0, backward or 0.0
+        forward, backward = (self.patience.work.get(self._kind(k, self.values), 0.0) for k in kinds)
+        return forward, backward
 
     def _outputs(self, values: Values) -> tuple[Array, ...]:
         with self._counted("forward", values):
