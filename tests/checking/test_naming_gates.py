@@ -88,7 +88,7 @@ def recurrent_backward(dout: Any, saved: Any, carry: float = 1, keep: bool = Tru
 @pytest.mark.parametrize(
     ("options", "name", "leaf"),
     [
-        ({"carry": -1}, "sign", "h0"),
+        ({"carry": -1}, "sign", "x"),
         ({"carry": 0}, "missing-term", "x"),
         ({"keep": False}, "overwrites", "v"),
     ],

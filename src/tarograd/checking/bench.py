@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,11 @@ import numpy as np
 from tarograd.checking.subject import Array, Run, Subject, Values, flat, split
 
 MANY = 100_000  # elements: among more, equal ones are not looked for
-NAMING = 3.0  # seconds of passes, with which the causes of one check have to be found
-OVERHEAD = 1e-4  # seconds, that the check itself takes for each pass
+NAMING = 3.0  # seconds of work, with which the causes of one check have to be found
+OVERHEAD = 8e-5  # seconds, that the check itself takes for each pass
+LINE, ELEMENT = 4e-7, 1e-8  # seconds, that a line of Python and an element mostly take
+COUNTED = 8  # passes of a kind whose lines are counted
+LONGEST = 120.0  # seconds by the clock for one search: only passes whose work is hidden need it
 ULP = {2: 4.9e-4, 4: 6.0e-8, 8: 1.1e-16}  # the unit roundoff by the size of a float
 
 
@@ -25,37 +30,80 @@ class OutOfTime(Exception):  # noqa: N818  # not an error: the budget that the u
 
 @dataclass
 class Patience:
-    """How many passes the search for causes may still make, by what one of them takes.
+    """How many passes the search for causes may still make, by the work that they are.
 
-    A pass counts as the fastest of its kind: neither a busy machine nor the first call of what is
-    compiled changes how far a search comes.
+    Work is counted, and not timed: in lines of Python that a pass goes through and elements that
+    it is given, as seconds on an ordinary machine. So a busy one gives the same answer.
 
     Attributes:
-        left: seconds of passes.
-        spent: seconds of the passes that were made.
-        most: with so many spent the search ends.
+        left: seconds of work.
+        spent: the work of the passes that were made.
+        most: with so much spent the search ends.
+        until: when the search ends in any case, in seconds of `time.monotonic`.
+        work: that of one pass of each kind.
+        made: how many passes of it were made.
     """
 
     left: float = NAMING
     spent: float = 0.0
     most: float = float("inf")
-    fastest: dict[str, float] = field(default_factory=dict)
+    until: float = float("inf")
+    work: dict[Hashable, float] = field(default_factory=dict)
+    made: dict[Hashable, int] = field(default_factory=dict)
 
-    def charge(self, kind: str, seconds: float) -> None:
-        """One more pass of that kind was made, and took so long."""
-        self.fastest[kind] = min(seconds, self.fastest.get(kind, seconds))
-        self.spent += self.fastest[kind] + OVERHEAD
+    @contextmanager
+    def charge(self, kind: Hashable, elements: int) -> Iterator[None]:
+        """One more pass of that kind, which counts as the least of the first ones of it.
+
+        The very first one may import or compile something, depending on what ran before, and
+        some that follow may do what is not done again.
+        """
+        self.made[kind] = self.made.get(kind, 0) + 1
+        if 1 < self.made[kind] <= COUNTED:
+            with lines() as seen:
+                yield
+            found = LINE * sum(seen) + ELEMENT * elements
+            self.work[kind] = min(found, self.work.get(kind, found))
+        else:
+            yield
+        self.spent += OVERHEAD + self.work.get(kind, 0.0)
 
     @contextmanager
     def share(self, part: float) -> Iterator[None]:
         """Spend at most that part of what is left; beyond it a pass raises OutOfTime."""
         started = self.spent
-        self.most = started + part * self.left
+        self.most, self.until = started + part * self.left, time.monotonic() + LONGEST
         try:
             yield
         finally:
             self.left -= self.spent - started
-            self.most = float("inf")
+            self.most = self.until = float("inf")
+
+
+@contextmanager
+def lines() -> Iterator[list[int]]:
+    """A 1 for each line that is run within, in functions that are called there.
+
+    A debugger, or what measures coverage, sees nothing of them, and all that follows.
+
+    Example:
+        >>> with lines() as seen:
+        ...     _ = dot({"a": np.ones(2)}, {"a": np.ones(2)})
+        >>> len(seen) > 1
+        True
+    """
+    seen: list[int] = []
+
+    def trace(frame: FrameType, event: str, arg: Any) -> Any:
+        seen.append(1)
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield seen
+    finally:
+        sys.settrace(before)
 
 
 class Bench:
@@ -87,6 +135,7 @@ class Bench:
         self.patience = Patience() if patience is None else patience
         self.stateless = False
         self.rows: tuple[str, ...] | None = None  # the inputs with one row for each sample
+        self.gates: tuple[Any, ...] | None = None  # once they were looked for, for all leaves
         self._run: Run | None = None
         with quiet():
             self.outputs = self._outputs(self.values)
@@ -104,17 +153,30 @@ class Bench:
         return other
 
     @contextmanager
-    def _counted(self, kind: str) -> Iterator[None]:
+    def _counted(self, kind: str, values: Values) -> Iterator[None]:
         """One more pass, if there is time for it."""
-        patience, started = self.patience, time.monotonic()
-        if started > self.deadline or patience.spent > patience.most:
+        patience, now = self.patience, time.monotonic()
+        if now > self.deadline or now > patience.until or patience.spent > patience.most:
             raise OutOfTime
         self.forwards += 1
-        yield
-        patience.charge(kind, time.monotonic() - started)
+        with patience.charge(self._kind(kind, values), sum(v.size for v in values.values())):
+            yield
+
+    def _kind(self, kind: str, values: Values) -> Hashable:
+        """What passes of equal work have in common."""
+        return kind, self.stateless, tuple(v.shape for v in values.values())
+
+    def work(self) -> tuple[float, float]:
+        """The seconds of work of one forward and of one backward pass here."""
+        for _ in range(2):  # it is known from the second one on
+            self.evaluate(self.values)
+            self.raw_gradients(np.ones(self.y.shape))
+        kinds = "frozen" if self._frozen else "forward", "backward"
+        forward, backward = (self.patience.work.get(self._kind(k, self.values), 0.0) for k in kinds)
+        return forward, backward
 
     def _outputs(self, values: Values) -> tuple[Array, ...]:
-        with self._counted("forward"):
+        with self._counted("forward", values):
             if self._run is None or not self.stateless:
                 self._run = self.subject.fresh(values, self.draw)
             given = {k: np.array(v) for k, v in values.items()}
@@ -124,7 +186,7 @@ class Bench:
         """All outputs at a point as one vector; NaN where forward cannot be computed."""
         try:
             if self._frozen:
-                with self._counted("frozen"):
+                with self._counted("frozen", values):
                     y = flat(self._frozen(values))
             else:
                 y = flat(self._outputs(values))
@@ -138,7 +200,7 @@ class Bench:
         """What a fresh use claims under the upstream gradient `c`, as it gives it."""
         values = self.values if values is None else values
         given = {k: np.array(v) for k, v in values.items()}
-        with self._counted("backward"), np.errstate(all="ignore"):
+        with self._counted("backward", values), np.errstate(all="ignore"):
             if self._run is None or not self.stateless:
                 self._run = self.subject.fresh(values, self.draw)
             run = self._run

@@ -16,7 +16,7 @@ MATRIX = 2_000_000  # elements of a Jacobian that is kept
 ENOUGH = 1e-9  # relative error of a slope, with which explanations are compared to 1e-6
 COARSE = 1e-4  # the step of a derivative that only has to rule out
 PASSES = 12  # forward passes for the derivative by one element
-SLOW = 1.0  # seconds
+SLOW = 1.0  # seconds of work
 OUTPUTS = 600  # up to so many backward passes are made to know the claimed Jacobian
 
 
@@ -154,7 +154,10 @@ class Case:
                 (telling if other.wrong.any() else silent).append(other)
             if len(telling) == 2 or (attempt == 4 and len(silent) > 3):
                 break
-        return [*telling, *silent][:2]
+        found = [*telling, *silent][:2]
+        for other in found:  # each is compared with the same points
+            other.others = [self, *(o for o in found if o is not other)]
+        return found
 
     @cached_property
     def with_other_data(self) -> Case | None:
@@ -214,9 +217,8 @@ def quicker(case: Case) -> Case:
 
 def _slow(bench: Bench, leaf: str) -> bool:
     """Whether both Jacobians at three points take longer than a search should."""
-    passes = {n: bench.patience.fastest.get(n, 0.0) for n in ("forward", "backward")}
-    numeric = PASSES * bench.values[leaf].size * passes["forward"]
-    return 3 * (numeric + bench.y.size * passes["backward"]) > SLOW
+    forward, backward = bench.work()
+    return 3 * (PASSES * bench.values[leaf].size * forward + bench.y.size * backward) > SLOW
 
 
 def runs_forward(bench: Bench, values: Values) -> Bench | None:

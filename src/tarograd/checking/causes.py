@@ -12,6 +12,7 @@ import numpy as np
 from tarograd.checking.bench import Bench, OutOfTime
 from tarograd.checking.case import Case, columns
 from tarograd.checking.causes_coupling import coefficient, through_norm
+from tarograd.checking.causes_cut import one_of_paths
 from tarograd.checking.causes_exchange import operand, other_array, wrong_layout, wrong_tensor
 from tarograd.checking.causes_factor import averaged, fixed_factor, scale, zero
 from tarograd.checking.causes_formula import by_rows, formula, multiplier, rounded
@@ -20,7 +21,7 @@ from tarograd.checking.causes_mean import beside_samples, part_of_batch, through
 from tarograd.checking.causes_paths import inner_matrix, paths
 from tarograd.checking.causes_region import hyperplane, overwrites, slices, turned_paths
 from tarograd.checking.causes_shrunk import gated, shrunk
-from tarograd.checking.causes_steps import one_step, overwritten_steps
+from tarograd.checking.causes_steps import elementwise_carry, few_steps, overwritten_steps
 from tarograd.checking.causes_term import extra_or_missing, lost_coupling, other_use
 from tarograd.checking.causes_value import (
     coupling,
@@ -73,75 +74,79 @@ DEEP: tuple[Rule, ...] = (  # about one of several paths, and by many passes
     paths,
     accumulated,
     overwritten_steps,
+    elementwise_carry,
+    ungated,
+    mixed_gates,
+    one_of_paths,
     vanishes,
     multiplier,
     gated,
     shrunk,
     by_rows,
     other_array,
-    ungated,
-    mixed_gates,
 )
-LONG = (
-    operand,
-    accumulated,
-    vanishes,
-    multiplier,
-    gated,
-    ungated,
-    mixed_gates,
-    shrunk,
-    paths,
-)  # they take many forwards
+SHORT: tuple[Rule, ...] = (overwritten_steps, by_rows, other_array)  # of these, by few passes
 ELEMENTS = 4096
 # Below it a name was wrong more often than right on mistakes that no rule was made for.
 CONFIRMED = 0.72
 
 
-def name_cause(case: Case, thorough: bool = True) -> Cause:
-    """The first rule whose experiment confirms it, or an honest `unclassified`.
+def name_cause(case: Case) -> Cause:
+    """The first rule whose experiment confirms it, or an honest `unclassified`."""
+    first = first_look(case)
+    return first if first.name != "unclassified" else closer_look(case, first)
 
-    Args:
-        case: what is wrong.
-        thorough: make the experiments that take many forwards, too.
-    """
-    first = _named(case, FIRST, thorough)
-    if first.name != "unclassified":
-        return first
-    inner = _at_one_step(case) if thorough else None
+
+def first_look(case: Case) -> Cause:
+    """By the experiments that take few passes."""
+    return _named(case, FIRST)
+
+
+def closer_look(case: Case, first: Cause) -> Cause:
+    """By those that take many, where the first ones have not named the cause."""
+    inner = _at_few_steps(case)
     if inner is not None and inner.name != "unclassified":
-        if inner.name == "zero":  # with more steps something arrives, by another path
-            why = f"a path to {case.leaf} is missing: with one step nothing arrives at all"
-            inner = replace(inner, name="missing-term", why=why, fix="add that term")
-        return replace(inner, evidence=f"{inner.evidence}; with inputs of one step")
-    deep = _named(case, DEEP, thorough)
+        return inner
+    deep = _named(case, DEEP)
     return first if deep.name == "unclassified" and first.fix else deep
 
 
-def _at_one_step(case: Case) -> Cause | None:
-    """The name where there is one step: many paths fewer, and as many passes fewer to look."""
+def last_look(case: Case, first: Cause) -> Cause:
+    """By the few quick ones of them, where another leaf has told the cause already."""
+    last = _named(case, SHORT)
+    if last.name != "unclassified" or first.fix:
+        return first if last.name == "unclassified" else last
+    why = "wrong as well, which may follow from the other cause: mend that one first"
+    return replace(first, why=why)
+
+
+def _at_few_steps(case: Case) -> Cause | None:
+    """The name where there are few steps: fewer paths, and as many passes fewer to look."""
     try:
-        step = one_step(case)
+        found = few_steps(case)
     except OutOfTime:  # the rules that are left will meet it again
         return None
-    return None if step is None else _named(step, (*FIRST, *DEEP), True)
+    if found is None:
+        return None
+    words, step = found
+    inner = _named(step, (*FIRST, *DEEP) if words == "one step" else DEEP)
+    if inner.name == "zero":  # with more steps something arrives, by another path
+        why = f"a path to {case.leaf} is missing: with {words} nothing arrives at all"
+        inner = replace(inner, name="missing-term", why=why, fix="add that term")
+    return replace(inner, evidence=f"{inner.evidence}; with inputs of {words}")
 
 
-def _named(case: Case, rules: tuple[Rule, ...], thorough: bool) -> Cause:
+def _named(case: Case, rules: tuple[Rule, ...]) -> Cause:
     """The first rule whose experiment confirms it at this point."""
     guess: Cause | None = None
     why = "wrong in no way that is known here"
-    if not thorough:
-        why = "wrong as well, which may follow from the other cause: mend that one first"
     for rule in rules:
-        if rule in LONG and not thorough:
-            continue
         try:
             found = rule(case)
         except OutOfTime:
             if time.monotonic() > case.bench.deadline:
                 raise
-            why = "no cause was found in the time that a search may take"
+            why = "no cause was found with as many passes as a search may make"
             break
         except (ValueError, IndexError, TypeError, ArithmeticError, np.linalg.LinAlgError):
             continue  # an experiment at a point or shape that the subject can't take

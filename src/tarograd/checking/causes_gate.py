@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
+from tarograd.checking.bench import Bench
 from tarograd.checking.case import Case
 from tarograd.checking.causes_vanish import DEGENERATE, Change, judged, vanished
 from tarograd.checking.decision import WRONG
@@ -27,23 +28,54 @@ def ungated(case: Case) -> Cause | None:
     if usual is None or usual.verdict != WRONG:
         return None
     points = [dict(case.bench.values), elsewhere(case.bench)]
-    for where, up, down in filter(partial(_saturates, case), _gates(case)):
-        if not all(vanished(case, up(v), usual.scale) for v in points):
-            continue
-        if not all(_wrong(case, down(v), usual.scale) for v in points):
-            continue
-        if not _still_open(case, up(points[0]), down(points[0]), usual.scale):
-            continue  # a path that is shut hides any mistake in it
-        return Cause(
-            "wrong-tensor",
-            case.leaf,
-            f"one of the paths goes without the gate that is made with {where}",
-            "right where that is so large that the gate is all open, wrong where it is so small "
-            "that it is shut, at two random points",
-            "multiply that path with the gate, as forward does",
-            0.75,
-        )
+    for where, up, down in saturating(case.bench):
+        for words, open_, shut in ((where, up, down), (f"{where}, as 1 - gate", down, up)):
+            turned = open_ is down
+            if not all(vanished(case, open_(v), usual.scale) for v in points):
+                continue
+            if not all(_wrong(case, shut(v), usual.scale) for v in points):
+                continue
+            there, beside = open_(points[0]), shut(points[0])
+            there_too = not turned and _still_open(case, there, beside, usual.scale)
+            if there_too or _is_the_gap(case, there, beside):
+                return _left_out(case, words)
     return None
+
+
+def _left_out(case: Case, where: str) -> Cause:
+    return Cause(
+        "wrong-tensor",
+        case.leaf,
+        f"one of the paths goes without the gate that is made with {where}",
+        "right where the gate is all open, wrong where it is shut, at two random points",
+        "multiply that path with the gate, as forward does",
+        0.75,
+    )
+
+
+def _is_the_gap(case: Case, there: Values, beside: Values) -> bool:
+    """Whether what is too much where the gate is shut is all that passes where it is open.
+
+    That is what a gate that is left out lets through. Another mistake, in a path that is shut
+    where this one is open, would have to be just as large.
+    """
+    both = _same_upstream(case, (there, beside))
+    if both is None:
+        return False
+    open_, shut = both
+    size = max(open_.size, shut.size)
+    return bool(np.max(np.abs(shut.a - shut.n - open_.n)) <= FITS * size)
+
+
+def _same_upstream(case: Case, points: tuple[Values, ...]) -> list[Case] | None:
+    """The leaf at some points, all under one upstream gradient."""
+    found = []
+    for values in points:
+        bench = runs(case.bench, dict(values))
+        if bench is None or bench.y.shape != case.c.shape or case.leaf not in bench.leaves:
+            return None
+        found.append(Case(bench, case.leaf, case.c))
+    return found
 
 
 def _wrong(case: Case, values: Values, size: float) -> bool:
@@ -72,36 +104,48 @@ def _still_open(case: Case, there: Values, beside: Values, size: float) -> bool:
     return False
 
 
-def _saturates(case: Case, gate: Gate) -> bool:
+def saturating(bench: Bench) -> tuple[Gate, ...]:
+    """The gates of forward, looked for once for all of its leaves."""
+    if bench.gates is None:
+        bench.gates = tuple(gate for gate in _gates(bench) if _saturates(bench, gate))
+    return bench.gates
+
+
+def _saturates(bench: Bench, gate: Gate) -> bool:
     """Whether the outputs differ at both ends, and stay beyond each: a factor has no such ends."""
-    outputs, size = [], float(np.max(np.abs(case.bench.y), initial=0))
+    outputs, size = [], float(np.max(np.abs(bench.y), initial=0))
     for change in gate[1:]:
-        end, beyond = (case.bench.evaluate(change(case.bench.values, by=by)) for by in (1.0, 1.5))
+        end, beyond = (bench.evaluate(change(bench.values, by=by)) for by in (1.0, 1.5))
         if not np.max(np.abs(end - beyond)) <= FITS * size:
             return False
         outputs.append(end)
     return bool(np.max(np.abs(outputs[0] - outputs[1])) > FITS * size)
 
 
-def _gates(case: Case) -> Iterator[Gate]:
+def _gates(bench: Bench) -> Iterator[Gate]:
     """Parts of biases, or else of weights, in words; with them very large, and very small."""
-    values, inputs = case.bench.values, samples(case.bench)
-    weights = [n for n in case.bench.leaves if n not in inputs and values[n].ndim]
+    values, inputs = bench.values, samples(bench)
+    weights = [n for n in bench.leaves if n not in inputs and values[n].ndim]
     biases = [n for n in weights if values[n].ndim == 1]
     for n in biases or weights:
         axes = (0, -1) if values[n].ndim == 3 else (-1,)
         for axis in axes:
             length = values[n].shape[axis]
-            for count in (k for k in GATES if length % k == 0):
-                width = length // count
+            for width in _widths(bench, length):
                 for start in range(0, length, width):
                     part = slice(start, start + width)
-                    words = n if count == 1 else f"{n} at {start} to {start + width - 1}"
+                    words = n if width == length else f"{n} at {start} to {start + width - 1}"
                     up, down = (
                         partial(_shifted, name=n, axis=axis, part=part, to=to, inputs=inputs)
                         for to in (FAR, -FAR)
                     )
                     yield words, up, down
+
+
+def _widths(bench: Bench, length: int) -> list[int]:
+    """How wide the gates in an array may be: as the output, if that divides it."""
+    widths = [length // k for k in GATES if length % k == 0]
+    return [w for w in widths if bench.outputs[0].shape[-1:] == (w,)] or widths
 
 
 def _shifted(
@@ -130,7 +174,7 @@ def mixed_gates(case: Case) -> Cause | None:
     if usual is None or usual.verdict != WRONG:
         return None
     points = [dict(case.bench.values), elsewhere(case.bench)]
-    for where, up, down in filter(partial(_saturates, case), _gates(case)):
+    for where, up, down in saturating(case.bench):
         if all(_opposite(case, up(v), down(v)) for v in points):
             seen = "what is too much where it is large is what is missing where it is small, at "
             seen += "two random points"
@@ -146,14 +190,11 @@ def mixed_gates(case: Case) -> Cause | None:
 
 def _opposite(case: Case, up: Values, down: Values) -> bool:
     """Whether the gaps at two points, under one upstream gradient, are each other's negative."""
-    gaps, size = [], 0.0
-    for values in (up, down):
-        bench = runs(case.bench, dict(values))
-        if bench is None or bench.y.shape != case.c.shape or case.leaf not in bench.leaves:
-            return False
-        there = Case(bench, case.leaf, case.c)
-        gaps.append(there.a - there.n)
-        size = max(size, there.size, float(np.max(np.abs(there.a))))
+    both = _same_upstream(case, (up, down))
+    if both is None:
+        return False
+    gaps = [o.a - o.n for o in both]
+    size = max(max(o.size, float(np.max(np.abs(o.a)))) for o in both)
     small = float(np.max(np.abs(gaps[0] + gaps[1]))) <= FITS * size
     return small and float(np.max(np.abs(gaps[0]))) > DEGENERATE * size
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tarograd.checking.case import Case
+from tarograd.checking.causes_vanish import judged, vanished
 from tarograd.checking.points import batched, elsewhere, runs, samples
 from tarograd.checking.report import Cause
 
@@ -107,6 +108,8 @@ def beside_samples(case: Case) -> Cause | None:
         if case.x.shape[axis] < 2:
             continue
         if all(_coupled(o, axis) for o in (case, *case.others)):
+            if _right_where_equal(case):
+                return None
             return Cause(
                 "wrong-axis",
                 case.leaf,
@@ -118,6 +121,15 @@ def beside_samples(case: Case) -> Cause | None:
                 0.85,
             )
     return None
+
+
+def _right_where_equal(case: Case) -> bool:
+    """Whether it is another array that backward takes, such as the leaf: then both have rows."""
+    values, usual = case.bench.values, judged(case, case.bench.values)
+    alike = [n for n in case.bench.leaves if n != case.leaf and values[n].shape == case.x.shape]
+    return usual is not None and any(
+        vanished(case, {**values, n: case.x}, usual.scale) for n in alike
+    )
 
 
 def _coupled(case: Case, axis: int) -> bool:
@@ -133,4 +145,15 @@ def _coupled(case: Case, axis: int) -> bool:
         return False
     stays = np.abs(other.n - case.n)[first] <= case.tolerance
     moves = np.abs(other.a - case.a)[first] > 100 * case.tolerance
-    return bool(np.all(stays) and np.any(moves))
+    return bool(np.all(stays) and np.any(moves)) and _follows_itself(case, first)
+
+
+def _follows_itself(case: Case, first: tuple[slice | int, ...]) -> bool:
+    """Whether the gradient of an index changes with that index: a linear function tells nothing."""
+    changed = case.x.copy()
+    changed[first] = elsewhere(case.bench)[case.leaf][first]
+    bench = runs(case.bench, {**case.bench.values, case.leaf: changed})
+    if bench is None or bench.y.shape != case.c.shape:
+        return False
+    other = Case(bench, case.leaf, case.c)
+    return bool(np.any(np.abs(other.n - case.n)[first] > 100 * case.tolerance))

@@ -38,6 +38,8 @@ def shrunk(case: Case) -> Cause | None:
     if kind is None:
         return None
     name, what, fix = kind
+    if name == "missing-term" and _goes_elsewhere(case, values):
+        return None
     confidence = 0.55 if name == "formula" else 0.75
     seen = f"with {', '.join(cut)}, which leaves fewer paths to {case.leaf}, at {len(cases)} points"
     return Cause(name, case.leaf, what, seen, fix, confidence)
@@ -101,6 +103,23 @@ def _resized(case: Case, values: Values) -> dict[str, Array]:
         n: x * random.uniform(0.5, 1.5, x.shape) * signs.get(n, 1) if n in case.bench.leaves else x
         for n, x in values.items()
     }
+
+
+def _goes_elsewhere(case: Case, values: Values) -> bool:
+    """Whether what does not arrive does so for another index, from which nothing should."""
+    for n, x in values.items():
+        if n == case.leaf or x.dtype.kind != "f":
+            continue
+        for axis in range(x.ndim):
+            others = tuple(i for i in range(x.ndim) if i != axis)
+            if x.shape[axis] < 2 or np.count_nonzero(np.any(x, axis=others)) != 1:
+                continue
+            for by in range(1, x.shape[axis]):
+                there = case.at({**values, n: np.roll(x, by, axis)})
+                arrives = there is not None and np.any(np.abs(there.a) > 1e-6 * case.size)
+                if there is not None and arrives and not np.any(there.n):
+                    return True
+    return False
 
 
 def gated(case: Case) -> Cause | None:

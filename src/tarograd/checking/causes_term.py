@@ -65,8 +65,13 @@ def _constant(case: Case) -> Cause | None:
     skip = a.shape[0] == a.shape[1] and np.allclose(e, e[0, 0] * np.eye(len(e)), atol=tolerance)
     vary = [_stays(case, o, e, tolerance) for o in case.others]
     if any(v is None for v in vary):  # it may depend on the others, and not on the leaf
-        moved = [case.at({**case.bench.values, case.leaf: o.x}) for o in case.others]
-        vary = [_stays(case, o, e, tolerance) if o and o.has_matrices else None for o in moved]
+        vary = []
+        for o in case.others:
+            moved = case.at({**case.bench.values, case.leaf: o.x})
+            known = moved is not None and moved.has_matrices
+            vary.append(_stays(case, moved, e, tolerance) if known and moved else None)
+            if vary[-1] is None:
+                break
     if any(v is None for v in vary) or not (any(vary) or skip):
         return None
     if skip:
@@ -77,10 +82,19 @@ def _constant(case: Case) -> Cause | None:
     targets = _of_targets(case, e, tolerance)
     if targets:
         return targets
-    name = _alone(case, e)
-    said = "the difference of the Jacobians is constant, and there are points where it is all that "
-    said += f"is left of the {'numeric' if name == 'missing-term' else 'claimed'} one"
+    return _linear_term(case, _alone(case, e))
+
+
+def _linear_term(case: Case, name: str | None) -> Cause:
+    """What a difference of the Jacobians that is constant says, by where it is all there is."""
+    said = "the difference of the Jacobians is constant, and "
+    if name == "sign":
+        said += f"where {case.leaf} is 0 the claim is -1 times the numeric gradient"
+        why, fix = "a linear term has the wrong sign", "turn its sign"
+        return Cause("sign", case.leaf, why, said, fix, 0.85)
     if name:
+        said += "there are points where it is all that is left of the "
+        said += f"{'numeric' if name == 'missing-term' else 'claimed'} one"
         return _term(name, case, "a linear term", said)
     return Cause(
         "missing-term",
@@ -94,7 +108,10 @@ def _constant(case: Case) -> Cause | None:
 
 
 def _alone(case: Case, e: Array) -> str | None:
-    """Which of the Jacobians the constant is a part of: where nothing else is left of it."""
+    """Which of the Jacobians the constant is a part of: where nothing else is left of it.
+
+    "sign" where the leaf is 0 and the one is the negative of the other.
+    """
     values, size = case.bench.values, float(np.max(np.abs(e)))
     where = np.abs(e) > 1e-3 * size
     touched = np.any(where, axis=0).reshape(case.x.shape)
@@ -105,12 +122,14 @@ def _alone(case: Case, e: Array) -> str | None:
     points = [{case.leaf: x.astype(case.x.dtype)} for x in leaf]
     points += [{n: np.zeros_like(values[n])} for n in others]
     found = set()
-    for point in points:
+    for k, point in enumerate(points):
         there = case.at({**values, **point})
         if there is None or not there.has_matrices or there.numeric.shape != e.shape:
             continue
         if np.max(np.abs(there.claimed - there.numeric - e)) > 1e-3 * size:
             continue
+        if k == 0 and np.max(np.abs(there.claimed + there.numeric)) <= 1e-6 * size:
+            return "sign"
         if np.max(np.abs(there.claimed)[where]) <= 1e-3 * size:
             found.add("missing-term")
         if np.max(np.abs(there.numeric)[where]) <= 1e-3 * size:
@@ -176,7 +195,21 @@ def other_use(case: Case) -> Cause | None:
         if all(_completed(o, turn) for o in (case, *case.others)):
             said = f"the claim plus the claim with {words} is the numeric gradient"
             return _term("missing-term", case, "the term of the second use", said)
+    shape = case.bench.outputs[0].shape if len(case.bench.outputs) == 1 else ()
+    for i, j in combinations(range(len(shape)), 2):
+        if shape[i] == shape[j] > 1 and all(_completed_by(o, i, j) for o in (case, *case.others)):
+            said = f"the claim plus the claim under the upstream gradient with axes {i} and {j} "
+            said += "exchanged is the numeric gradient"
+            return _term("missing-term", case, "the term of the second use", said)
     return None
+
+
+def _completed_by(case: Case, i: int, j: int) -> bool:
+    """Whether the claim under the upstream gradient with exchanged axes is what is missing."""
+    shape = case.bench.outputs[0].shape
+    turned = np.swapaxes(case.c.reshape(shape), i, j).reshape(-1)
+    rest = case.bench.gradients(turned)[case.leaf]
+    return bool(np.all(np.abs(case.a + rest - case.n) <= case.tolerance))
 
 
 def _exchanges(case: Case) -> Iterator[tuple[str, Callable[[Values], dict[str, Array]]]]:

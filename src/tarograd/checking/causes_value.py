@@ -200,12 +200,16 @@ def piecewise(case: Case) -> Cause | None:
         return None
     if not chosen_by_leaf(case):
         return None
+    seen = f"{right / (right + wrong):.0%} of the entries of the Jacobian are right to the last "
+    seen += "digit, and which ones changes with the values, at three random points"
+    if not one and len(slopes) == wrong:  # no path is open that should be shut, or shut
+        why = "right on one side of a threshold, and on the other a wrong derivative"
+        return Cause("formula", case.leaf, why, seen, "derive it again there", 0.75)
     return Cause(
         "mask",
         case.leaf,
         "right on one side of a threshold or choice, wrong on the other",
-        f"{right / (right + wrong):.0%} of the entries of the Jacobian are right to the last "
-        "digit, and which ones changes with the values, at three random points",
+        seen,
         "use the mask, argmax or branch that forward used",
         0.75,
     )
@@ -244,17 +248,19 @@ def _axes_of_vector(case: Case) -> tuple[int, int] | None:
 def displaced(case: Case) -> Cause | None:
     """For each output the right numbers stand in the wrong places."""
     found = [matrices(o) for o in (case, *case.others)]
-    given = [g for g in found if g is not None]
+    given = [_whole_windows(*g) for g in found if g is not None]
     if len({y.ndim for y in case.bench.outputs}) != 1 or case.left_out.any():
         return None
     if len(given) < len(found) or case.bench.y.size < 2 or case.x.size < 4 or not case.others:
         return None
-    if not all(_same_numbers(*g) for g in given):
+    if not all(_same_numbers(a, n, tolerance) for a, n, tolerance, _ in given):
         return None
-    links = [[np.abs(m) > tolerance for m in (a, n)] for a, n, tolerance in given]
+    links = [[np.abs(m) > tolerance for m in (a, n)] for a, n, tolerance, _ in given]
     if any(np.shape(p) != np.shape(links[0]) or np.any(np.not_equal(p, links[0])) for p in links):
         return _other_choice(case, [n for _, n in links])
-    moves = [_moves(a, n, tolerance, case) for a, n, tolerance in given]
+    moves = [
+        _moves(a, n, tolerance, case.x.shape, _places(case)[k]) for a, n, tolerance, k in given
+    ]
     if any(m is None or m != moves[0] for m in moves):
         return None
     name = "shifted" if moves[0] else "layout"
@@ -268,6 +274,15 @@ def displaced(case: Case) -> Cause | None:
     seen = "for every output the claimed derivatives are the numeric ones "
     seen += "moved by the same distance" if name == "shifted" else "in another order"
     return Cause(name, case.leaf, why, f"{seen}, at three random points", fix, 0.8)
+
+
+def _whole_windows(a: Array, n: Array, tolerance: float) -> tuple[Array, Array, float, Array]:
+    """The outputs of which nothing falls beyond an edge, such as into a padding; their indices."""
+    counts = [np.count_nonzero(np.abs(m) > tolerance, axis=1) for m in (a, n)]
+    whole = np.flatnonzero((counts[0] == np.max(counts)) & (counts[1] == np.max(counts)))
+    if len(whole) < 0.4 * len(a):
+        whole = np.arange(len(a))
+    return a[whole], n[whole], tolerance, whole
 
 
 def _same_numbers(a: Array, n: Array, tolerance: float) -> bool:
@@ -292,10 +307,12 @@ def _other_choice(case: Case, links: list[Array]) -> Cause | None:
     )
 
 
-def _moves(a: Array, n: Array, tolerance: float, case: Case) -> bool | None:
+def _moves(
+    a: Array, n: Array, tolerance: float, shape: tuple[int, ...], index: Array
+) -> bool | None:
     """Whether each output's numbers are moved alike, by a distance that grows with its index."""
-    shape, moves, places = case.x.shape, [], []
-    for claimed, numeric, place in zip(a, n, _places(case), strict=True):
+    moves, places = [], []
+    for claimed, numeric, place in zip(a, n, index, strict=True):
         start = np.unravel_index(np.argmax(np.abs(numeric)), shape)
         fits = np.abs(claimed - numeric[np.argmax(np.abs(numeric))]) <= 10 * tolerance
         ends = [np.unravel_index(i, shape) for i in np.flatnonzero(fits)]
@@ -314,9 +331,9 @@ def _moves(a: Array, n: Array, tolerance: float, case: Case) -> bool | None:
         places.append(place)
     if not np.any(moves):
         return None
-    index = np.column_stack([np.ones(len(places)), np.array(places)])
-    by_index = np.linalg.lstsq(index, np.array(moves, float), rcond=None)[0]
-    return bool(np.all(np.abs(index @ by_index - moves) < 1e-6))
+    terms = np.column_stack([np.ones(len(places)), np.array(places)])
+    by_index = np.linalg.lstsq(terms, np.array(moves, float), rcond=None)[0]
+    return bool(np.all(np.abs(terms @ by_index - moves) < 1e-6))
 
 
 def _places(case: Case) -> Array:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
 from tarograd.checking.bench import Bench
 from tarograd.checking.case import Case, columns, quicker
 from tarograd.checking.causes import name_cause
+from tarograd.checking.causes_steps import with_steps
 from tarograd.checking.decision import RIGHT, UNKNOWN, WRONG, Judgement, judge, random_direction
 from tarograd.checking.guard import guard
 from tarograd.checking.large import (
@@ -33,6 +35,7 @@ from tarograd.checking.points import (
 from tarograd.checking.probes import Probes
 from tarograd.checking.projection import FIRST
 from tarograd.checking.report import Cause, GradientReport, LeafReport
+from tarograd.checking.search import Search
 from tarograd.checking.subject import Array, Values
 
 MODES = {"contract": 0, "quick": 2, "default": 3, "thorough": 6}  # directions for each leaf
@@ -40,11 +43,8 @@ APPROXIMATION = 5e-7  # a smaller relative mismatch may be meant
 SMALL = 1e-4  # a relative mismatch that a small constant may have caused
 MOST_WORK = 3_000_000  # elements moved and outputs read in one step of a bisection
 MOST_CASE = 1e8  # elements moved and read in differentiating all of a leaf once
-SURE = 0.6  # with such a cause the other leaves need no long search: they may follow from it
 ROUNDED = 1e-2  # a larger mismatch is not the rounding of a short dtype
 SAMPLE = 4, 12  # elements of a leaf at least, of all together: shown where it is right
-FIRST_SHARE = 0.8  # of the time for naming: the first leaf is the simplest
-THOROUGH = 2  # leaves that get all experiments while no cause is known
 ELEMENTS = 4096  # up to so many elements are differentiated one by one
 
 
@@ -68,8 +68,11 @@ class Derivatives:
             found = self._leaf(bench, leaf, judged)
             if found.verdict == WRONG:
                 wrong.append((leaf, judged, found))
-        for leaf, judged, found in sorted(wrong, key=lambda w: _extent(w[2])):
-            cause = self.diagnose(bench, leaf)
+        first = with_steps(bench)  # what is carried from step to step shows there best
+        wrong.sort(key=lambda w: (w[0] not in first, _extent(w[2])))
+        causes = self.diagnose(bench, [leaf for leaf, _, _ in wrong])
+        for leaf, judged, found in wrong:
+            cause = causes[leaf]
             vague = cause is None or cause.name == "unclassified"
             if not (vague and judged.left_out and self._right_beside(bench, leaf, found)):
                 self._wrong(bench, found, cause)
@@ -194,35 +197,35 @@ class Derivatives:
         found.numeric, found.uncertainty = (np.full(found.shape, np.nan) for _ in range(2))
         found.numeric.reshape(-1)[indices], found.uncertainty.reshape(-1)[indices] = numeric, bars
 
-    def diagnose(self, bench: Bench, leaf: str) -> Cause | None:
-        """The cause, if there is a mismatch element by element too."""
+    def diagnose(self, bench: Bench, leaves: list[str]) -> dict[str, Cause | None]:
+        """The cause of each leaf; None where the contract probes, or nothing, have told enough."""
+        look = partial(self._plain, bench)
+        found = Search(leaves, look, bench.patience, self.report.causes).run()
+        vague = [c for c in found.values() if c is not None and c.name == "unclassified"]
+        return {n: None if c in vague and self.probes.causes else c for n, c in found.items()}
+
+    def _plain(self, bench: Bench, leaf: str) -> tuple[Cause | None, Case | None]:
+        """The cause that needs no search, or the elements, if there is a mismatch in them too."""
         beyond = "downcast", "nonfinite-backward"  # they may come with another mistake
         if any(c.leaf == leaf and c.name not in beyond for c in self.probes.causes):
-            return None
+            return None, None
         named, size = self._node(bench), bench.values[leaf].size
         if named is None and size > SKETCHED:
             named = sketched_cause(bench, leaf) or lone_cause(bench, leaf)
         work = size * (bench.y.size + sum(v.size for v in bench.values.values()))
         if named is None and (size > ELEMENTS or work > MOST_CASE):
             named = sampled_cause(self.report.leaves[leaf])
-        return named or self._by_elements(bench, leaf)
-
-    def _by_elements(self, bench: Bench, leaf: str) -> Cause | None:
-        """The cause that the gradients of all elements show."""
-        case = Case(bench, leaf)
+        if named is not None:
+            return named, None
+        case, found = Case(bench, leaf), self.report.leaves[leaf]
         if not np.any(case.wrong) and leaf not in self.probes.short():
-            found = self.report.leaves[leaf]
             found.verdict = UNKNOWN
             found.reason = f"{leaf}: it differs along random directions, but not by elements"
-            return None
-        gap = severity(self.report.leaves[leaf])
+            return None, None
+        gap = severity(found)
         if gap < SMALL and leaf not in self.probes.short():
-            return sketched_cause(bench, leaf) or small_mismatch(leaf, gap)
-        tried, named = len(self.report.causes), any(c.confidence > SURE for c in self.report.causes)
-        case = quicker(case)
-        with bench.patience.share(0.5 if tried else FIRST_SHARE):
-            cause = name_cause(case, tried < THOROUGH and not named)
-        return None if cause.name == "unclassified" and self.probes.causes else cause
+            return sketched_cause(bench, leaf) or small_mismatch(leaf, gap), None
+        return None, quicker(case)
 
     def _node(self, bench: Bench) -> Cause | None:
         """In a graph that is known: the first node that is wrong in its place."""
@@ -298,7 +301,7 @@ class Derivatives:
                 judged = self._judge(other, (leaf,))
                 if judged.verdict == WRONG and judged.severity > APPROXIMATION:
                     found = self._leaf(other, leaf, judged)
-                    self._wrong(other, found, self.diagnose(other, leaf))
+                    self._wrong(other, found, self.diagnose(other, [leaf])[leaf])
                     if found.verdict == WRONG:
                         note = f"{leaf}: right at the given point, wrong {words}"
                         self.report.notes.append(note)
