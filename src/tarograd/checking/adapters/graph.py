@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike
 
 from tarograd.backward import backpropagate
 from tarograd.checking.adapters.arguments import parameters_of
-from tarograd.checking.adapters.replay import Recording, arrays_of, in_order
+from tarograd.checking.adapters.replay import Recording, arrays_of
 from tarograd.checking.subject import Array, Values, flat, upstream_names
 from tarograd.derivatives import grad
 from tarograd.graph import Node, Operand, Primitive, context, topological_order
@@ -121,7 +121,7 @@ class GraphSubject:
         """Each node of the graph as a subject of its own, with the inputs that it has there."""
         run = GraphRun(self, draw)
         run.forward(values)
-        for x in in_order(run.outputs):
+        for x in topological_order(*run.outputs):
             if x.node is not None and x.node.primitive.vjp and x.node.inputs:
                 part = NodeSubject(x.node, {id(t): n for n, t in run.leaves.items()})
                 if part.leaves:

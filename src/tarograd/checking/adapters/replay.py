@@ -68,7 +68,7 @@ class Recording:
     ) -> None:
         self.through = through
         self.names = {id(x): n for n, x in leaves.items()}
-        self.order = in_order(outputs)
+        self.order = topological_order(*outputs)
         self.outputs = outputs
         self.steps: list[Replay | None] = [self._step(x) for x in self.order]
 
@@ -96,14 +96,6 @@ class Recording:
                 given = [now[id(i)] if isinstance(i, Operand) else i for i in x.node.inputs]
                 now[id(x)] = step(*given, **x.node.attributes)
         return tuple(np.asarray(now[id(y)]) for y in self.outputs)
-
-
-def in_order(outputs: list[Any]) -> list[Operand]:
-    """Everything behind the outputs, what is computed after what it is computed from."""
-    seen: dict[int, Operand] = {}
-    for y in outputs:
-        seen |= {id(x): x for x in topological_order(y) if id(x) not in seen}
-    return list(seen.values())
 
 
 def arrays_of(node: Node) -> list[Any]:
