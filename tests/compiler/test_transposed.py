@@ -21,7 +21,7 @@ def factors(program: Program) -> list[tuple[Any, ...]]:
     return [v.operands[0].shape for v in lower(program).order() if v.is_op(matmul.matmul)]
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(
     sizes=st.tuples(
         st.sampled_from([16, 17, 31, 48, 63]),
