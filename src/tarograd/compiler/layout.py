@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 ALIGNMENT = 64  # bytes: a cache line
 FIRST_CACHE, SECOND_CACHE = 2**15, 2**20  # bytes, of today's processors
+LARGE = 2**17  # bytes: a matrix that does not stay in the second cache beside others
 CONFLICT = 256  # elements: rows at multiples of this would fall into the same few cache lines
 SHORT = 16  # elements: rows up to this length are worked on as one vector
 

@@ -25,13 +25,11 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
+from tarograd.compiler.layout import LARGE, SHORT
 from tarograd.compiler.outward import turned
 from tarograd.compiler.program import Program, Value, fed, rebuilt
 from tarograd.compiler.skipping import KEEPS_ZERO
 from tarograd.ops import matmul, shape
-
-LARGE = 2**17  # bytes of a matrix that does not stay in the second cache beside others
-LEAST = 16  # rows and columns of what is turned over in squares
 
 
 def transposed(program: Program) -> Program:
@@ -50,7 +48,7 @@ def _other_way_round(v: Value) -> Value:
     if not b.is_op(shape.transpose) or b.operands[0].primitive is not None or _is_given(a):
         return v
     less = prod(a.shape) + prod(v.shape) < prod(b.shape)
-    if not less or prod(b.shape) * b.dtype.itemsize <= LARGE or min(*a.shape, *v.shape) < LEAST:
+    if not less or prod(b.shape) * b.dtype.itemsize <= LARGE or min(*a.shape, *v.shape) < SHORT:
         return v
     inputs = b.operands[0], turned(a, (1, 0))
     return turned(replace(v, inputs=inputs, shape=v.shape[::-1]), (1, 0))

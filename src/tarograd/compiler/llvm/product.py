@@ -12,7 +12,7 @@ from math import prod
 from typing import Any
 
 from tarograd.compiler.fusion import Kernel
-from tarograd.compiler.layout import FIRST_CACHE, SECOND_CACHE, lanes_of
+from tarograd.compiler.layout import FIRST_CACHE, LARGE, SECOND_CACHE, lanes_of
 from tarograd.compiler.llvm import text as ir
 from tarograd.compiler.llvm.elements import Elements, Place, tail_of
 from tarograd.compiler.llvm.nest import At, Nest, explored
@@ -42,7 +42,6 @@ LONG = 64  # terms of a sum: while these are added, other things can be fetched
 ABREAST = range(4, 8)  # vectors side by side: enough that none waits for the one before it
 WORTH_TURNING = 32  # terms of a sum: while these are added, the time is won in which it is turned
 VERY_LONG = 1024  # terms of a sum that would be wrong in too many digits in one go
-LARGE = 2**17  # bytes: a matrix that does not stay in the second cache beside others
 
 
 def product_kernel(e: Elements, kernel: Kernel, target: Any) -> None:
